@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef MEMATTACH_REPORT_JSON_H
+#define MEMATTACH_REPORT_JSON_H
+
+#include <stdio.h>
+
+#include "base/err.h"
+#include "report/capture.h"
+
+/*
+ * Writes a capture as JSON (FORMATS.md, "Capture", version 1). Strings that are
+ * not UTF-8 have their bad bytes replaced by U+FFFD. Write errors stay in f.
+ */
+int json_write(FILE *f, const struct capture *capture, struct err *err);
+
+/*
+ * Reads a capture file. It may come from anywhere: everything is checked, and
+ * what is wrong is said with where it stands. NULL with err filled on failure.
+ */
+struct capture *json_read(const char *path, struct err *err);
+
+#endif

@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef MEMATTACH_TESTS_SUITES_H
+#define MEMATTACH_TESTS_SUITES_H
+
+#include <check.h>
+
+/*
+ * One function per test file tests/test_NAME.c: `Suite *NAME_suite(void)`. The
+ * runner (tests/runner.c) is linked with all of them, or, while working on one
+ * part, with only those named in `make check-one SUITE="NAME ..."`: hence weak.
+ */
+#define SUITES(X)                                                                                  \
+	X(base)                                                                                    \
+	X(layers)                                                                                  \
+	X(ledger)                                                                                  \
+	X(stacks)                                                                                  \
+	X(timeline)                                                                                \
+	X(proc)                                                                                    \
+	X(diagnosis)                                                                               \
+	X(symbols)                                                                                 \
+	X(symbols_hostile)                                                                         \
+	X(unwind)                                                                                  \
+	X(unwind_compare)                                                                          \
+	X(capture)                                                                                 \
+	X(text)                                                                                    \
+	X(attach)                                                                                  \
+	X(slots)                                                                                   \
+	X(exact)                                                                                   \
+	X(threads)                                                                                 \
+	X(stack_shapes)                                                                            \
+	X(harmless)                                                                                \
+	X(programs)                                                                                \
+	X(cli)                                                                                     \
+	X(exec_fork)                                                                               \
+	X(allocators)                                                                              \
+	X(orphan)
+
+#define SUITE_DECLARE(name) Suite *name##_suite(void) __attribute__((weak));
+SUITES(SUITE_DECLARE)
+#undef SUITE_DECLARE
+
+#endif

@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef MEMATTACH_UNWIND_UNWIND_H
+#define MEMATTACH_UNWIND_UNWIND_H
+
+#include "base/err.h"
+#include "base/reader.h"
+#include "base/types.h"
+
+/*
+ * Call stacks of a stopped thread of another process, by one of three back ends:
+ * compact tables (the default, see unwind/table.h and unwind/walk.h), libdw (the
+ * reference, and what the tables ask for the few rows they cannot hold), and
+ * libunwind-ptrace.
+ */
+enum unwind_kind { UNWIND_TABLE, UNWIND_LIBDW, UNWIND_LIBUNWIND };
+
+#define UNWIND_MAX_DEPTH     256
+#define UNWIND_DEFAULT_DEPTH 64
+
+/* DWARF numbers of the x86-64 registers: 0 rax, 1 rdx, 2 rcx, 3 rbx, 4 rsi, 5 rdi, 6 rbp, 7 rsp, 8-15, 16 rip. */
+#define UNWIND_REGISTERS 17
+
+struct unwind_regs {
+	u64 r[UNWIND_REGISTERS];
+};
+
+/* What an unwinder has to know of a mapped ELF module. */
+struct unwind_module {
+	u32 id;
+	u64 start, end; /* addresses in the process */
+	u64 bias;
+	int fd; /* the ELF file; borrowed, stays open until the module is removed; may be -1 */
+	const char *path; /* for messages and for libdw; borrowed likewise */
+};
+
+enum unwind_end {
+	UNWIND_OUTERMOST, /* the stack is whole */
+	UNWIND_DEPTH,     /* cut: more than max frames */
+	UNWIND_LOST,      /* cut: no way to go on */
+};
+
+struct unwinder;
+
+/*
+ * An unwinder for process pid. memory reads the target and is borrowed. NULL and
+ * err filled on failure.
+ */
+struct unwinder *unwinder_create(enum unwind_kind kind, pid_t pid, const struct mem_reader *memory,
+				 struct err *err);
+void unwinder_destroy(struct unwinder *unwinder);
+
+/*
+ * Tells of a module that was mapped; reads its unwind information (slow: call it
+ * before threads are stopped where possible). A module without any, or with
+ * broken one, is no error. 0 or -ENOMEM.
+ */
+int unwinder_add_module(struct unwinder *unwinder, const struct unwind_module *module,
+			struct err *err);
+void unwinder_remove_module(struct unwinder *unwinder, u32 id);
+
+/*
+ * Walks the stack of thread tid, which is in a ptrace-stop (libunwind and libdw
+ * need that; table only needs its memory to hold still), from regs, which may
+ * differ from the thread's own (as on the first byte of a function, where a
+ * breakpoint has moved rip). pcs[0] is regs' rip itself; pcs[i] for i > 0 is the
+ * address to look up: the return address minus 1, or the exact address where
+ * frame i-1 is a signal trampoline. At most max frames; *count says how many.
+ */
+enum unwind_end unwinder_walk(struct unwinder *unwinder, pid_t tid, const struct unwind_regs *regs,
+			      u64 *pcs, u32 max, u32 *count);
+
+#endif
