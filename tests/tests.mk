@@ -7,14 +7,14 @@ TEST_HELPERS := $(filter-out tests/runner.c $(wildcard tests/test_*.c),$(wildcar
 
 $(BUILD)/tests/runner-all: $(BUILD)/tests/runner.o $(TEST_SUITES:%=$(BUILD)/tests/test_%.o) \
 		$(TEST_HELPERS:%.c=$(BUILD)/%.o) $(LIBS)
-	$(CC) $(SANITIZE) $(LDFLAGS) -o $@ $^ $(LDLIBS) -lcheck -lsubunit -lrt
+	$(CC) $(SANITIZE) $(LDFLAGS) -o $@ $^ -lcheck -lsubunit -lrt $(LDLIBS)
 
 # Only the suites of one part, with only the folders that it needs:
 #   make check-one SUITE=ledger NEEDS="ledger base"
 NEEDS ?= $(FOLDERS)
 check-one: $(BUILD)/tests/runner.o $(SUITE:%=$(BUILD)/tests/test_%.o) \
 		$(TEST_HELPERS:%.c=$(BUILD)/%.o) $(foreach f,$(NEEDS),$(if $(wildcard $(f)/*.c),$(BUILD)/$(f).a))
-	$(CC) $(SANITIZE) $(LDFLAGS) -o $(BUILD)/tests/runner-$(firstword $(SUITE)) $^ $(LDLIBS) -lcheck -lsubunit -lrt
+	$(CC) $(SANITIZE) $(LDFLAGS) -o $(BUILD)/tests/runner-$(firstword $(SUITE)) $^ -lcheck -lsubunit -lrt $(LDLIBS)
 	$(BUILD)/tests/runner-$(firstword $(SUITE))
 
 .PHONY: check-one
