@@ -11,14 +11,21 @@ struct proc_status {
 	char state;    /* R S D T t Z X I */
 	pid_t tgid, ppid, tracer;
 	u32 uid, gid; /* effective */
-	u32 seccomp;  /* 0 none, 1 strict, 2 filter */
+	u32 real_uid, saved_uid, real_gid, saved_gid;
+	u32 seccomp; /* 0 none, 1 strict, 2 filter */
 	bool no_new_privs;
 	u32 threads;
 	u64 vm_size, vm_rss, vm_hwm, vm_swap;
 	u64 sig_pending, shared_pending, sig_blocked, sig_ignored,
 		sig_caught; /* bit n-1: signal n */
-	u64 cap_effective;
+	u64 cap_effective, cap_permitted;
 };
+
+/*
+ * Room for a status as text. Only the Groups line can be long: this holds some
+ * 8,000 groups of a user; of a longer one the end is missing.
+ */
+#define PROC_STATUS_MAX 65536
 
 /* Reads the status of a process or thread. -ESRCH if there is none. */
 int proc_status_read(struct proc_status *status, pid_t tid, struct err *err);
