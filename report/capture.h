@@ -101,6 +101,10 @@ struct capture {
 struct capture *capture_create(struct err *err);
 void capture_destroy(struct capture *capture);
 
+/* Frees what a frame, a snapshot holds, not the struct itself, which is then all zero. */
+void capture_frame_deinit(struct capture_frame *frame);
+void capture_snapshot_deinit(struct capture_snapshot *snapshot);
+
 /* The JSON word for a reason, as "signal"; and back, -1 if it is none. */
 const char *capture_reason_name(enum capture_reason reason);
 int capture_reason_parse(const char *word);
