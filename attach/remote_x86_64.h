@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef MEMATTACH_ATTACH_REMOTE_X86_64_H
+#define MEMATTACH_ATTACH_REMOTE_X86_64_H
+
+#include "attach/thread.h"
+#include "base/err.h"
+#include "base/types.h"
+#include "proc/mem.h"
+
+/*
+ * System calls made by a stopped thread of the target on our behalf.
+ *
+ * The code is written over instructions that the target will not run meanwhile
+ * and taken away again:
+ *
+ *	syscall			ours
+ *	mov $15, %eax		only reached if memattach died meanwhile:
+ *	syscall			rt_sigreturn from the frame that we left on the stack
+ *
+ * So a thread whose tracer dies half-way restores itself.
+ */
+#define REMOTE_CODE_SIZE 9
+
+/* Whether the thread's present stop is one from which a call can be made: it must not be about to get a signal. */
+bool remote_possible(const struct thread *thread);
+
+/*
+ * Makes system call `number` in tid, a thread in a ptrace-stop, with code at
+ * `code` (REMOTE_CODE_SIZE bytes of executable memory, which are restored).
+ * *result is what the call returned (negative: its -errno). Registers, signal
+ * mask and a system call that the stop interrupted are as before. 0, -ESRCH if
+ * the thread died, or another -errno, then nothing was changed.
+ */
+int remote_syscall(pid_t tid, const struct proc_mem *mem, u64 code, long number, const u64 args[6],
+		   s64 *result, struct err *err);
+
+#endif

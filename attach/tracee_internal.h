@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef MEMATTACH_ATTACH_TRACEE_INTERNAL_H
+#define MEMATTACH_ATTACH_TRACEE_INTERNAL_H
+
+/* Shared by the files tracee*.c and by nothing else. */
+#include <sys/ptrace.h>
+
+#include "attach/tracee.h"
+
+#define TRACE_OPTIONS                                                                              \
+	(PTRACE_O_TRACESYSGOOD | PTRACE_O_TRACECLONE | PTRACE_O_TRACEFORK | PTRACE_O_TRACEVFORK |  \
+	 PTRACE_O_TRACEVFORKDONE | PTRACE_O_TRACEEXEC | PTRACE_O_TRACEEXIT)
+
+struct tracee {
+	pid_t pid;
+	struct threads *threads;
+	struct proc_mem mem;
+	/* Tids of threads with has_status, first come first served; a ring. */
+	pid_t *queue;
+	size_t queue_head, queue_n, queue_cap;
+	/* Forked processes whose first stop was seen while stopping all. */
+	pid_t *newborns;
+	size_t newborns_n, newborns_cap;
+	u64 last_event_ns;
+	bool spin; /* events come thick and fast: poll for the next one before sleeping */
+};
+
+/* Keeps a stop of thread for tracee_next. 0 or -ENOMEM. */
+int tracee_queue_status(struct tracee *tracee, struct thread *thread, int status);
+
+/*
+ * Takes note of a wait status of tid: fills event and returns true if the session
+ * has to see it, false if it needed nothing.
+ */
+bool tracee_note(struct tracee *tracee, pid_t tid, int status, struct tracee_event *event);
+
+/* An empty tracee for pid, with its memory open if open_memory. NULL and err on failure. */
+struct tracee *tracee_create(pid_t pid, bool open_memory, struct err *err);
+
+#endif

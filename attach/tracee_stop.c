@@ -1,0 +1,190 @@
+// SPDX-License-Identifier: MIT
+/*
+ * Stopping every thread, single steps, and letting go.
+ */
+#include "attach/tracee_internal.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <sys/wait.h>
+#include <time.h>
+
+#include "attach/eintr_x86_64.h"
+#include "attach/ptrace.h"
+#include "base/clock.h"
+#include "base/vec.h"
+
+/* A thread in an uninterruptible wait (a dead NFS server) must not hold us for ever. */
+#define STOP_PATIENCE_NS 1000000000ULL
+
+static u32 interrupt_running(struct tracee *tracee)
+{
+	u32 waiting = 0;
+
+	for (u32 i = 0; i < threads_count(tracee->threads); i++) {
+		struct thread *thread = threads_at(tracee->threads, i);
+
+		if (thread->state == THREAD_STOPPED || thread->in_vfork)
+			continue;
+		if (!thread->interrupted && pt(PTRACE_INTERRUPT, thread->tid, 0, 0) == 0)
+			thread->interrupted = true;
+		waiting++;
+	}
+	return waiting;
+}
+
+/* A stop seen while stopping all: an answer to our interrupt needs no handling, anything else is kept. */
+static int keep(struct tracee *tracee, pid_t tid, int status)
+{
+	struct thread *known = threads_find(tracee->threads, tid);
+	bool answer = known && known->interrupted;
+	struct tracee_event event;
+
+	if (!tracee_note(tracee, tid, status, &event))
+		return 0;
+	if (event.newborn) {
+		if (vec_reserve((void **)&tracee->newborns, &tracee->newborns_cap,
+				tracee->newborns_n + 1, sizeof(pid_t)))
+			return -ENOMEM;
+		tracee->newborns[tracee->newborns_n++] = event.newborn;
+		return 0;
+	}
+	if (answer && (event.kind == EVENT_STOP || event.kind == EVENT_GROUP_STOP))
+		return 0;
+	if (!known && event.kind == EVENT_STOP)
+		return 0;
+	return tracee_queue_status(tracee, event.thread, status);
+}
+
+int tracee_stop_all(struct tracee *tracee, struct err *err)
+{
+	u64 deadline = clock_ns() + STOP_PATIENCE_NS;
+	struct timespec nap = {.tv_nsec = 20000};
+	int status;
+
+	while (interrupt_running(tracee)) {
+		pid_t tid = waitpid(-1, &status, __WALL | WNOHANG);
+
+		if (tid > 0) {
+			if (keep(tracee, tid, status))
+				return err_set(err, ENOMEM, "out of memory");
+			continue;
+		}
+		if (tid < 0 && errno != EINTR)
+			break;
+		if (clock_ns() > deadline)
+			break;
+		if (clock_ns() > deadline - STOP_PATIENCE_NS + 200000)
+			nanosleep(&nap, NULL);
+	}
+	return 0;
+}
+
+void tracee_resume_all(struct tracee *tracee)
+{
+	for (u32 i = 0; i < threads_count(tracee->threads); i++) {
+		struct thread *thread = threads_at(tracee->threads, i);
+
+		if (thread->state != THREAD_STOPPED || thread->has_status)
+			continue;
+		if (tracee_get_regs(thread) == 0 && eintr_undo(thread))
+			tracee_set_regs(thread);
+		tracee_resume(tracee, thread, 0);
+	}
+}
+
+int tracee_step(struct tracee *tracee, struct thread *thread)
+{
+	struct tracee_event event;
+	int status, ret;
+
+	/* A signal that arrives is kept and the step is tried again: it is delivered later. */
+	for (int tries = 0; tries < 8; tries++) {
+		ret = pt(PTRACE_SINGLESTEP, thread->tid, 0, 0);
+		if (ret)
+			return ret;
+		do
+			ret = waitpid(thread->tid, &status, __WALL);
+		while (ret < 0 && errno == EINTR);
+		if (ret < 0)
+			return -errno;
+		tracee_note(tracee, thread->tid, status, &event);
+		if (event.kind == EVENT_TRAP)
+			return tracee_get_regs(thread);
+		if (event.kind == EVENT_STOP)
+			continue;
+		if (tracee_queue_status(tracee, thread, status))
+			return -ENOMEM;
+		return event.kind == EVENT_GONE || event.kind == EVENT_EXIT ? -ESRCH : -EAGAIN;
+	}
+	return -EAGAIN;
+}
+
+void tracee_exec_done(struct tracee *tracee, struct thread *survivor, struct err *err)
+{
+	for (u32 i = threads_count(tracee->threads); i-- > 0;) {
+		struct thread *thread = threads_at(tracee->threads, i);
+
+		if (thread != survivor && !thread->own_process)
+			threads_remove(tracee->threads, thread);
+	}
+	survivor->exiting = false;
+	survivor->restarted_pc = 0;
+	survivor->in_vfork = false;
+	survivor->interrupted = false;
+	survivor->group_stopped = false;
+	/* The old descriptor still means the old address space. */
+	proc_mem_close(&tracee->mem);
+	proc_mem_open(&tracee->mem, tracee->pid, err);
+}
+
+void tracee_detach_thread(struct tracee *tracee, struct thread *thread, int sig)
+{
+	pt(PTRACE_DETACH, thread->tid, 0, (u64)sig);
+	threads_remove(tracee->threads, thread);
+}
+
+int tracee_release(pid_t newborn)
+{
+	return pt(PTRACE_DETACH, newborn, 0, 0);
+}
+
+/* The signal that a kept stop was about to deliver. */
+static int pending_signal(struct tracee *tracee, struct thread *thread)
+{
+	enum trace_event kind;
+
+	if (!thread->has_status)
+		return 0;
+	kind = trace_event_decode(thread->status);
+	if (kind != EVENT_SIGNAL && kind != EVENT_TRAP)
+		return 0;
+	if (kind == EVENT_SIGNAL)
+		tracee_signal_fixup(tracee, thread, trace_event_signal(thread->status));
+	return trace_event_signal(thread->status);
+}
+
+void tracee_detach(struct tracee *tracee)
+{
+	u64 trap = 1ULL << (SIGTRAP - 1);
+	u64 mask;
+
+	for (u32 i = threads_count(tracee->threads); i-- > 0;) {
+		struct thread *thread = threads_at(tracee->threads, i);
+		int sig;
+
+		if (thread->state != THREAD_STOPPED)
+			continue;
+		sig = pending_signal(tracee, thread);
+		if (!sig && tracee_get_regs(thread) == 0 && eintr_undo(thread))
+			tracee_set_regs(thread);
+		/* An int3 unblocks SIGTRAP (force_sig); the target had it blocked. */
+		if (thread->traps_blocked &&
+		    pt(PTRACE_GETSIGMASK, thread->tid, sizeof(mask), (u64)(uintptr_t)&mask) == 0 &&
+		    !(mask & trap)) {
+			mask |= trap;
+			pt(PTRACE_SETSIGMASK, thread->tid, sizeof(mask), (u64)(uintptr_t)&mask);
+		}
+		tracee_detach_thread(tracee, thread, sig);
+	}
+}
