@@ -17,8 +17,9 @@ struct proc_usage {
 	u64 file_rss;     /* private file mappings: code and data of libraries */
 	u64 shared_rss;   /* shared mappings, shmem */
 	u64 cgroup_limit; /* the lowest memory limit on the way up the cgroup tree; 0: none */
-	u64 cgroup_usage; /* of the cgroup with that limit */
-	bool estimated;   /* smaps could not be read: kinds and pss are 0 */
+	u64 cgroup_usage; /* of the cgroup with that limit, all its processes and its page cache */
+	u64 cgroup_cache; /* the part of it that is page cache not used of late: given up before a kill */
+	bool estimated; /* smaps could not be read: the kinds are 0; pss, too, if smaps_rollup could not */
 };
 
 /* Reads it all. What cannot be read is 0 and, for smaps, said in estimated. -ESRCH if the process is gone. */
