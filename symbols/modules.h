@@ -34,6 +34,8 @@ struct module {
 			    -1 if it could not be opened or is no ELF file of this machine */
 	u8 build_id[MODULE_BUILD_ID_MAX];
 	size_t build_id_len; /* 0: none */
+	int root_fd; /* the target's root directory, O_PATH, for its debug files; owned by modules;
+			-1 if unknown */
 };
 
 /* An empty table for process pid. NULL when out of memory. */
