@@ -44,6 +44,7 @@ struct entry {
 	u32 next;         /* id of the next one in its hash chain, 0: none */
 	u32 next_of_file; /* id of the next one of the same file */
 	u64 seen;         /* the update that last saw it mapped */
+	bool is_image;    /* see module_layout.h; the others have no descriptor */
 };
 
 struct modules {
