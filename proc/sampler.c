@@ -27,17 +27,19 @@ static int open_file(pid_t pid, const char *name, struct err *err)
 
 int proc_sampler_init(struct proc_sampler *sampler, pid_t pid, struct err *err)
 {
-	sampler->stat_fd = -1;
-	sampler->status_fd = open_file(pid, "status", err);
-	if (sampler->status_fd < 0)
-		return sampler->status_fd;
-	sampler->stat_fd = open_file(pid, "stat", err);
-	if (sampler->stat_fd < 0) {
-		int rc = sampler->stat_fd;
+	int status_fd, stat_fd;
 
-		proc_sampler_deinit(sampler);
-		return rc;
+	sampler->status_fd = sampler->stat_fd = -1;
+	status_fd = open_file(pid, "status", err);
+	if (status_fd < 0)
+		return status_fd;
+	stat_fd = open_file(pid, "stat", err);
+	if (stat_fd < 0) {
+		close(status_fd);
+		return stat_fd;
 	}
+	sampler->status_fd = status_fd;
+	sampler->stat_fd = stat_fd;
 	return 0;
 }
 

@@ -16,6 +16,8 @@
 	X(stacks)                                                                                  \
 	X(timeline)                                                                                \
 	X(proc)                                                                                    \
+	X(check_target)                                                                            \
+	X(usage)                                                                                   \
 	X(diagnosis)                                                                               \
 	X(symbols)                                                                                 \
 	X(symbols_hostile)                                                                         \
