@@ -22,4 +22,7 @@ const u64 *stacks_frames(const struct stacks *stacks, u32 id, u32 *n);
 
 u32 stacks_count(const struct stacks *stacks);
 
+/* Bytes of memory that the stacks occupy. */
+size_t stacks_memory(const struct stacks *stacks);
+
 #endif

@@ -1,0 +1,192 @@
+// SPDX-License-Identifier: MIT
+/*
+ * The ledger applies one event after the other to three parts, each of which
+ * explains itself:
+ *
+ *	blocks   (blocks.h, table.c)  address -> size, stack, time of each live block
+ *	sites    (sites.h)            stack -> counters, share at the peak
+ *	recent   (recent.h)           thread -> the block its last call returned
+ *
+ * An event costs about two cache misses, both in the table of blocks. All that
+ * can fail is reserved before anything changes, so that an event is applied
+ * whole or not at all. What is asked of the ledger in reports is in ages.c.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <sys/random.h>
+
+#include "base/clock.h"
+#include "ledger/ledger_parts.h"
+
+/* Random numbers that a target cannot guess. */
+static void seed_fill(u64 seed[3])
+{
+	if (getrandom(seed, 3 * sizeof(*seed), GRND_NONBLOCK) == (ssize_t)(3 * sizeof(*seed)))
+		return;
+	for (int i = 0; i < 3; i++)
+		seed[i] = hash_u64(clock_ns() + (u64)(uintptr_t)seed + (u64)i);
+}
+
+struct ledger *ledger_create(struct err *err)
+{
+	struct ledger *ledger = calloc(1, sizeof(*ledger));
+	u64 seed[3];
+
+	if (!ledger) {
+		err_set(err, ENOMEM, "out of memory for the ledger of live blocks");
+		return NULL;
+	}
+	seed_fill(seed);
+	blocks_init(&ledger->blocks, seed);
+	sites_init(&ledger->sites);
+	recent_init(&ledger->recent, seed[2]);
+	return ledger;
+}
+
+void ledger_destroy(struct ledger *ledger)
+{
+	if (!ledger)
+		return;
+	blocks_deinit(&ledger->blocks);
+	sites_deinit(&ledger->sites);
+	recent_deinit(&ledger->recent);
+	free(ledger);
+}
+
+static void note_time(struct ledger *ledger, u32 time)
+{
+	if (time > ledger->now)
+		ledger->now = time;
+}
+
+/* Makes *block live, in place of one whose free was missed, if there is one. Returns 0 or -ENOMEM. */
+static int block_add(struct ledger *ledger, const struct ledger_block *block, u32 time)
+{
+	struct site *site = sites_reach(&ledger->sites, block->stack);
+	struct ledger_block old;
+	int r;
+
+	if (!site)
+		return -ENOMEM;
+	r = blocks_put(&ledger->blocks, block, &old);
+	if (r < 0)
+		return r;
+	if (r) {
+		sites_drop_live(&ledger->sites, sites_at(&ledger->sites, old.stack), old.size);
+		ledger->totals.replaced++;
+	}
+	sites_add_live(&ledger->sites, site, block->size, time);
+	return 0;
+}
+
+int ledger_alloc(struct ledger *ledger, const struct ledger_block *block, u32 thread)
+{
+	struct site *site;
+	int r;
+
+	blocks_prefetch(&ledger->blocks, block->address);
+	r = recent_reserve(&ledger->recent, thread);
+	if (!r)
+		r = block_add(ledger, block, block->time);
+	if (r)
+		return r;
+	note_time(ledger, block->time);
+	recent_set(&ledger->recent, thread, block->address);
+	site = sites_at(&ledger->sites, block->stack);
+	site->total_bytes += block->size;
+	site->total_allocations++;
+	if (site->largest < block->size)
+		site->largest = block->size;
+	ledger->totals.total_bytes += block->size;
+	ledger->totals.total_allocations++;
+	return 0;
+}
+
+void ledger_failed(struct ledger *ledger, u32 thread)
+{
+	recent_clear(&ledger->recent, thread);
+	ledger->totals.failed_allocations++;
+}
+
+/* Counts the free of a block that is live no more. */
+static void count_free(struct ledger *ledger, const struct ledger_block *block, bool temporary)
+{
+	struct site *site = sites_at(&ledger->sites, block->stack);
+
+	site->total_frees++;
+	ledger->totals.total_frees++;
+	if (temporary) {
+		site->temporary++;
+		ledger->totals.temporary++;
+	}
+}
+
+bool ledger_free(struct ledger *ledger, u64 address, u32 thread, u32 time)
+{
+	struct ledger_block block;
+	bool temporary;
+
+	blocks_prefetch(&ledger->blocks, address);
+	note_time(ledger, time);
+	temporary = recent_is(&ledger->recent, thread, address);
+	recent_clear(&ledger->recent, thread);
+	recent_forget(&ledger->recent, address);
+	if (!blocks_take(&ledger->blocks, address, &block)) {
+		ledger->totals.unknown_frees++;
+		return false;
+	}
+	sites_drop_live(&ledger->sites, sites_at(&ledger->sites, block.stack), block.size);
+	count_free(ledger, &block, temporary);
+	return true;
+}
+
+bool ledger_take(struct ledger *ledger, u64 address, struct ledger_block *block)
+{
+	if (!blocks_take(&ledger->blocks, address, block))
+		return false;
+	recent_take(&ledger->recent, address);
+	sites_drop_live(&ledger->sites, sites_at(&ledger->sites, block->stack), block->size);
+	return true;
+}
+
+void ledger_retire(struct ledger *ledger, const struct ledger_block *block, bool known, u32 thread)
+{
+	bool temporary = known && recent_was_taken(&ledger->recent, thread, block->address);
+
+	recent_clear(&ledger->recent, thread);
+	if (known)
+		count_free(ledger, block, temporary);
+	else
+		ledger->totals.unknown_frees++;
+}
+
+int ledger_put_back(struct ledger *ledger, const struct ledger_block *block)
+{
+	int r = block_add(ledger, block, ledger->now);
+
+	/* Only if another block has come to live at the address, whose free was missed. */
+	if (!r)
+		recent_forget(&ledger->recent, block->address);
+	return r;
+}
+
+void ledger_totals(const struct ledger *ledger, struct ledger_totals *totals)
+{
+	*totals = ledger->totals;
+	totals->live_bytes = ledger->sites.live_bytes;
+	totals->live_blocks = ledger->blocks.all.count;
+	totals->peak_bytes = ledger->sites.peak_bytes;
+	totals->peak_time = ledger->sites.peak_time;
+}
+
+int ledger_visit(const struct ledger *ledger,
+		 int (*visit)(void *ctx, const struct ledger_block *block), void *ctx)
+{
+	return blocks_visit(&ledger->blocks, visit, ctx);
+}
+
+size_t ledger_memory(const struct ledger *ledger)
+{
+	return sizeof(*ledger) + blocks_memory(&ledger->blocks) +
+	       chunks_memory(&ledger->sites.all) + recent_memory(&ledger->recent);
+}

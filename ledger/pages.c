@@ -1,0 +1,119 @@
+// SPDX-License-Identifier: MIT
+#include "ledger/pages.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+
+#include "base/vec.h"
+
+#define SLAB_PAGES ((size_t)1 << PAGES_SLAB_SHIFT)
+#define SLAB_BYTES (SLAB_PAGES * PAGES_SIZE)
+
+/*
+ * Slabs from this one on ask for huge pages: at tens of megabytes nearly every
+ * event would be a TLB miss, too, while a small ledger must not take 2 MB.
+ */
+#define HUGE_FROM 16
+
+/* Unused pages that stay resident: this many, and one for this many in use. */
+#define RESERVE_MIN   16
+#define RESERVE_SHARE 64
+
+void pages_init(struct pages *pages)
+{
+	*pages = (struct pages){0};
+}
+
+void pages_deinit(struct pages *pages)
+{
+	for (size_t i = 0; i < pages->nslab; i++)
+		munmap(pages->slab[i], SLAB_BYTES);
+	free(pages->slab);
+	free(pages->unused);
+	pages_init(pages);
+}
+
+/* Address space for one slab that starts at a multiple of its size, so that it can be a huge page. */
+static char *slab_map(void)
+{
+	size_t slack;
+	char *p = mmap(NULL, 2 * SLAB_BYTES, PROT_READ | PROT_WRITE,
+		       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+	if (p == MAP_FAILED)
+		return NULL;
+	slack = -(uintptr_t)p & (SLAB_BYTES - 1);
+	if (slack)
+		munmap(p, slack);
+	if (SLAB_BYTES - slack)
+		munmap(p + slack + SLAB_BYTES, SLAB_BYTES - slack);
+	return p + slack;
+}
+
+static int slab_add(struct pages *pages)
+{
+	size_t need = (pages->nslab + 1) * SLAB_PAGES;
+	char *slab;
+
+	if (need > UINT32_MAX)
+		return -ENOMEM;
+	/* Room for every page in unused[], so that pages_put cannot fail. */
+	if (vec_reserve((void **)&pages->unused, &pages->unused_cap, need,
+			sizeof(*pages->unused)) ||
+	    vec_reserve((void **)&pages->slab, &pages->slab_cap, pages->nslab + 1,
+			sizeof(*pages->slab)))
+		return -ENOMEM;
+	slab = slab_map();
+	if (!slab)
+		return -ENOMEM;
+	/* Only advice: without huge pages it works as well, only slower. */
+	madvise(slab, SLAB_BYTES, pages->nslab < HUGE_FROM ? MADV_NOHUGEPAGE : MADV_HUGEPAGE);
+	pages->slab[pages->nslab++] = slab;
+	return 0;
+}
+
+int pages_get(struct pages *pages, u32 *number)
+{
+	int r;
+
+	if (pages->nunused) {
+		*number = pages->unused[--pages->nunused];
+		if (pages->released > pages->nunused)
+			pages->released = pages->nunused;
+		return 0;
+	}
+	if (pages->fresh == pages->nslab * SLAB_PAGES) {
+		r = slab_add(pages);
+		if (r)
+			return r;
+	}
+	*number = (u32)pages->fresh++;
+	return 0;
+}
+
+void pages_put(struct pages *pages, u32 number)
+{
+	size_t in_use, reserve;
+
+	pages->unused[pages->nunused++] = number;
+	in_use = pages->fresh - pages->nunused;
+	reserve = RESERVE_MIN + in_use / RESERVE_SHARE;
+	while (pages->nunused - pages->released > reserve) {
+		void *page = pages_at(pages, pages->unused[pages->released]);
+
+		if (madvise(page, PAGES_SIZE, MADV_DONTNEED))
+			break;
+		pages->released++;
+	}
+}
+
+size_t pages_memory(const struct pages *pages)
+{
+	size_t touched = pages->fresh;
+
+	if (pages->nslab > HUGE_FROM)
+		touched = pages->nslab * SLAB_PAGES;
+	return (touched - pages->released) * PAGES_SIZE +
+	       pages->unused_cap * sizeof(*pages->unused) + pages->slab_cap * sizeof(*pages->slab);
+}
