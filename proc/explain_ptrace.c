@@ -99,7 +99,8 @@ int ptrace_facts_read(struct ptrace_facts *facts, pid_t pid)
 		rc = proc_status_read(&facts->self, getpid(), NULL);
 	if (rc != 0)
 		return rc;
-	snprintf(path, sizeof(path), "/proc/%d", (int)pid);
+	/* The directory itself always has the process's own id; what is in it, only if dumpable. */
+	snprintf(path, sizeof(path), "/proc/%d/status", (int)pid);
 	facts->proc_owner = stat(path, &st) == 0 ? st.st_uid : facts->target.uid;
 	facts->yama_scope = read_yama_scope();
 	facts->ns_reached = is_ns_reached(pid);

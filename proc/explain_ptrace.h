@@ -10,7 +10,7 @@
 struct ptrace_facts {
 	struct proc_status self, target;
 	int yama_scope; /* of /proc/sys/kernel/yama/ptrace_scope; -1: no Yama */
-	u32 proc_owner; /* owner of /proc/PID: root if the target is not dumpable */
+	u32 proc_owner; /* owner of the files in /proc/PID: root if the target is not dumpable */
 	bool ns_reached; /* our capabilities count for the target: its user namespace is ours or below */
 	bool is_descendant; /* the target was started by us, or by a child of ours */
 	char tracer[64];    /* name of target.tracer's process */
