@@ -31,6 +31,8 @@ enum trace_event {
 	EVENT_SYSCALL,
 	/* The thread is gone; nothing to restart. */
 	EVENT_GONE,
+	/* A child of ours that is not traced has ended; nothing to restart. */
+	EVENT_STRANGER,
 };
 
 /* The meaning of a wait status (waitpid with __WALL, after PTRACE_SEIZE with TRACESYSGOOD). */

@@ -17,8 +17,7 @@ struct thread {
 	pid_t tid;
 	u32 index; /* a small number, given again after the thread has ended */
 	enum thread_state state;
-	bool own_process; /* a vfork or CLONE_VM child: the leader of a process of its own */
-	bool unclaimed; /* seen before the event of the thread that made it: not yet known what it is */
+	bool own_process;   /* a vfork or CLONE_VM child: the leader of a process of its own */
 	bool exiting;       /* has passed EVENT_EXIT */
 	bool in_vfork;      /* waits in the kernel for its vfork child and cannot be stopped */
 	bool interrupted;   /* PTRACE_INTERRUPT was sent and its EVENT_STOP is still to come */

@@ -148,9 +148,12 @@ static bool note_newborn(struct tracee *tracee, pid_t tid, int status, struct tr
 	bool own_process;
 	struct thread *thread;
 
-	if (!WIFSTOPPED(status))
-		return false;
 	event->status = status;
+	if (!WIFSTOPPED(status)) {
+		event->kind = EVENT_STRANGER;
+		event->newborn = tid;
+		return true;
+	}
 	if (!shares_memory(tracee, tid, &own_process)) {
 		event->kind = EVENT_STOP;
 		event->newborn = tid;
@@ -207,6 +210,11 @@ bool tracee_note(struct tracee *tracee, pid_t tid, int status, struct tracee_eve
 	return true;
 }
 
+pid_t tracee_take_newborn(struct tracee *tracee)
+{
+	return tracee->newborns_n ? tracee->newborns[--tracee->newborns_n] : 0;
+}
+
 static pid_t wait_any(struct tracee *tracee, int *status)
 {
 	pid_t tid;
@@ -243,9 +251,16 @@ int tracee_next(struct tracee *tracee, struct tracee_event *event)
 
 		tracee_note(tracee, thread->tid, thread->status, event);
 		thread->regs_valid = valid;
+	} else if (tracee->strangers_n) {
+		u32 i = --tracee->strangers_n;
+
+		*event = (struct tracee_event){.kind = EVENT_STRANGER,
+					       .newborn = tracee->strangers[i].pid,
+					       .status = tracee->strangers[i].status};
+		return 0;
 	} else if (tracee->newborns_n) {
 		*event = (struct tracee_event){.kind = EVENT_STOP};
-		event->newborn = tracee->newborns[--tracee->newborns_n];
+		event->newborn = tracee_take_newborn(tracee);
 		return 0;
 	} else {
 		do {

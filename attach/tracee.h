@@ -18,7 +18,7 @@ struct tracee;
 /* What happened, for the session to act on. */
 struct tracee_event {
 	enum trace_event kind;
-	struct thread *thread; /* NULL only for newborn */
+	struct thread *thread; /* NULL for newborn and EVENT_STRANGER */
 	int signal;    /* EVENT_SIGNAL, EVENT_TRAP: which; EVENT_GROUP_STOP: the stop signal */
 	int status;    /* the wait status; for EVENT_GONE how it ended */
 	u64 message;   /* PTRACE_GETEVENTMSG of CLONE, FORK, VFORK, EXEC */
@@ -80,6 +80,20 @@ void tracee_resume_all(struct tracee *tracee);
 
 /* One instruction of a stopped thread, the others standing still; signals that arrive are kept. 0 or -errno. */
 int tracee_step(struct tracee *tracee, struct thread *thread);
+
+/* Sets the thread's ptrace options to ours and extra ones (PTRACE_O_*). 0 or -errno. */
+int tracee_options(const struct thread *thread, u64 extra);
+
+/*
+ * Stops one thread, any one that remote calls can be made in, preferring the
+ * main thread. NULL if none stops within a tenth of a second. Resume it with
+ * tracee_resume_one, which also undoes an interrupted system call.
+ */
+struct thread *tracee_stop_one(struct tracee *tracee);
+void tracee_resume_one(struct tracee *tracee, struct thread *thread);
+
+/* Takes a forked process that came up while all were stopped, in its first stop; 0 if there is none. */
+pid_t tracee_take_newborn(struct tracee *tracee);
 
 /* Drops the threads other than survivor, which exec has ended. */
 void tracee_exec_done(struct tracee *tracee, struct thread *survivor, struct err *err);

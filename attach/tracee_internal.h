@@ -21,6 +21,12 @@ struct tracee {
 	/* Forked processes whose first stop was seen while stopping all. */
 	pid_t *newborns;
 	size_t newborns_n, newborns_cap;
+	/* Children of ours that ended while stopping all, for tracee_next. */
+	struct {
+		pid_t pid;
+		int status;
+	} strangers[8];
+	u32 strangers_n;
 	u64 last_event_ns;
 	bool spin; /* events come thick and fast: poll for the next one before sleeping */
 };

@@ -5,6 +5,7 @@
 #include "attach/tracee_internal.h"
 
 #include <errno.h>
+#include <sched.h>
 #include <signal.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -42,6 +43,13 @@ static int keep(struct tracee *tracee, pid_t tid, int status)
 
 	if (!tracee_note(tracee, tid, status, &event))
 		return 0;
+	if (event.kind == EVENT_STRANGER) {
+		if (tracee->strangers_n < ARRAY_SIZE(tracee->strangers)) {
+			tracee->strangers[tracee->strangers_n].pid = event.newborn;
+			tracee->strangers[tracee->strangers_n++].status = status;
+		}
+		return 0;
+	}
 	if (event.newborn) {
 		if (vec_reserve((void **)&tracee->newborns, &tracee->newborns_cap,
 				tracee->newborns_n + 1, sizeof(pid_t)))
@@ -82,15 +90,64 @@ int tracee_stop_all(struct tracee *tracee, struct err *err)
 
 void tracee_resume_all(struct tracee *tracee)
 {
-	for (u32 i = 0; i < threads_count(tracee->threads); i++) {
-		struct thread *thread = threads_at(tracee->threads, i);
+	for (u32 i = 0; i < threads_count(tracee->threads); i++)
+		tracee_resume_one(tracee, threads_at(tracee->threads, i));
+}
 
-		if (thread->state != THREAD_STOPPED || thread->has_status)
-			continue;
-		if (tracee_get_regs(thread) == 0 && eintr_undo(thread))
-			tracee_set_regs(thread);
-		tracee_resume(tracee, thread, 0);
+#define STOP_ONE_PATIENCE_NS 100000000ULL
+
+/* Interrupts thread and waits until it stands in a stop from which remote calls can be made. */
+static bool stop_thread(struct tracee *tracee, struct thread *thread)
+{
+	u64 deadline = clock_ns() + STOP_ONE_PATIENCE_NS;
+	pid_t tid = thread->tid;
+	int status;
+
+	if (thread->state != THREAD_RUNNING || thread->in_vfork || thread->own_process)
+		return false;
+	if (pt(PTRACE_INTERRUPT, tid, 0, 0))
+		return false;
+	thread->interrupted = true;
+	while (clock_ns() < deadline) {
+		pid_t got = waitpid(-1, &status, __WALL | WNOHANG);
+
+		if (got > 0 && keep(tracee, got, status))
+			return false;
+		thread = threads_find(tracee->threads, tid);
+		if (!thread)
+			return false;
+		if (thread->state == THREAD_STOPPED)
+			return !thread->has_status && !thread->group_stopped;
+		if (got <= 0)
+			sched_yield();
 	}
+	return false;
+}
+
+struct thread *tracee_stop_one(struct tracee *tracee)
+{
+	struct thread *thread = threads_find(tracee->threads, tracee->pid);
+
+	if (thread && stop_thread(tracee, thread))
+		return thread;
+	for (u32 i = 0; i < threads_count(tracee->threads); i++) {
+		thread = threads_at(tracee->threads, i);
+		if (stop_thread(tracee, thread))
+			return thread;
+		if (thread != threads_find(tracee->threads, thread->tid))
+			break;
+		tracee_resume_one(tracee, thread);
+	}
+	return NULL;
+}
+
+void tracee_resume_one(struct tracee *tracee, struct thread *thread)
+{
+	if (thread->state != THREAD_STOPPED || thread->has_status)
+		return;
+	if (tracee_get_regs(thread) == 0 && eintr_undo(thread))
+		tracee_set_regs(thread);
+	tracee_resume(tracee, thread, 0);
 }
 
 int tracee_step(struct tracee *tracee, struct thread *thread)
@@ -118,6 +175,11 @@ int tracee_step(struct tracee *tracee, struct thread *thread)
 		return event.kind == EVENT_GONE || event.kind == EVENT_EXIT ? -ESRCH : -EAGAIN;
 	}
 	return -EAGAIN;
+}
+
+int tracee_options(const struct thread *thread, u64 extra)
+{
+	return pt(PTRACE_SETOPTIONS, thread->tid, 0, TRACE_OPTIONS | extra);
 }
 
 void tracee_exec_done(struct tracee *tracee, struct thread *survivor, struct err *err)

@@ -1,0 +1,291 @@
+// SPDX-License-Identifier: MIT
+/*
+ * Two hash tables with linear probing over one array of breakpoints: by address,
+ * asked at every stop, and by slot, asked when a signal finds a thread in one.
+ * The array is rebuilt when a module goes.
+ */
+#include "probe/breakpoints.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/hash.h"
+#include "base/vec.h"
+#include "probe/relocate_x86_64.h"
+
+struct breakpoints {
+	struct tracee *tracee;
+	struct areas *areas;
+	struct breakpoint *items;
+	size_t n, cap;
+	u32 *by_address, *by_slot; /* index + 1; 0: empty */
+	u32 mask;
+};
+
+struct breakpoints *breakpoints_create(struct tracee *tracee, struct areas *areas, struct err *err)
+{
+	struct breakpoints *b = calloc(1, sizeof(*b));
+
+	if (!b) {
+		err_set(err, ENOMEM, "out of memory");
+		return NULL;
+	}
+	b->tracee = tracee;
+	b->areas = areas;
+	b->mask = 255;
+	b->by_address = calloc(b->mask + 1, sizeof(u32));
+	b->by_slot = calloc(b->mask + 1, sizeof(u32));
+	if (!b->by_address || !b->by_slot) {
+		breakpoints_destroy(b);
+		err_set(err, ENOMEM, "out of memory");
+		return NULL;
+	}
+	return b;
+}
+
+void breakpoints_destroy(struct breakpoints *b)
+{
+	if (!b)
+		return;
+	free(b->items);
+	free(b->by_address);
+	free(b->by_slot);
+	free(b);
+}
+
+static void insert(u32 *table, u32 mask, u64 key, u32 index)
+{
+	u32 i = (u32)hash_u64(key) & mask;
+
+	while (table[i])
+		i = (i + 1) & mask;
+	table[i] = index + 1;
+}
+
+static void index_one(struct breakpoints *b, u32 index)
+{
+	const struct breakpoint *bp = &b->items[index];
+
+	insert(b->by_address, b->mask, bp->address, index);
+	if (bp->slot)
+		insert(b->by_slot, b->mask, bp->slot, index);
+}
+
+static void index_all(struct breakpoints *b)
+{
+	memset(b->by_address, 0, ((size_t)b->mask + 1) * sizeof(u32));
+	memset(b->by_slot, 0, ((size_t)b->mask + 1) * sizeof(u32));
+	for (size_t i = 0; i < b->n; i++)
+		index_one(b, (u32)i);
+}
+
+static int grow(struct breakpoints *b)
+{
+	u32 mask = b->mask * 2 + 1;
+	u32 *by_address, *by_slot;
+
+	if (vec_reserve((void **)&b->items, &b->cap, b->n + 1, sizeof(*b->items)))
+		return -ENOMEM;
+	if ((b->n + 1) * 2 <= b->mask)
+		return 0;
+	by_address = calloc((size_t)mask + 1, sizeof(u32));
+	by_slot = calloc((size_t)mask + 1, sizeof(u32));
+	if (!by_address || !by_slot) {
+		free(by_address);
+		free(by_slot);
+		return -ENOMEM;
+	}
+	free(b->by_address);
+	free(b->by_slot);
+	b->by_address = by_address;
+	b->by_slot = by_slot;
+	b->mask = mask;
+	index_all(b);
+	return 0;
+}
+
+struct breakpoint *breakpoints_find(const struct breakpoints *b, u64 address)
+{
+	for (u32 i = (u32)hash_u64(address) & b->mask; b->by_address[i]; i = (i + 1) & b->mask)
+		if (b->items[b->by_address[i] - 1].address == address)
+			return &b->items[b->by_address[i] - 1];
+	return NULL;
+}
+
+static struct breakpoint *find_slot(const struct breakpoints *b, u64 slot)
+{
+	for (u32 i = (u32)hash_u64(slot) & b->mask; b->by_slot[i]; i = (i + 1) & b->mask)
+		if (b->items[b->by_slot[i] - 1].slot == slot)
+			return &b->items[b->by_slot[i] - 1];
+	return NULL;
+}
+
+/* Writes the displaced instruction into a slot. Leaves bp without one if that cannot be. */
+static void give_slot(struct breakpoints *b, struct breakpoint *bp, const u8 *code, size_t len)
+{
+	const struct proc_mem *mem = tracee_mem(b->tracee);
+	u64 slot = areas_take_slot(b->areas, bp->address);
+	struct slot_code made;
+
+	if (!slot)
+		return;
+	if (relocate_instruction(code, len, bp->address, slot, &made) ||
+	    proc_mem_write(mem, slot, made.bytes, made.length)) {
+		areas_give_slot(b->areas, slot);
+		return;
+	}
+	bp->slot = slot;
+	bp->length = (u8)made.instruction_length;
+	bp->after = (u8)made.after;
+}
+
+int breakpoints_plant(struct breakpoints *b, u64 address, u32 module, enum breakpoint_use use,
+		      const struct call_spec *spec, struct err *err)
+{
+	static const u8 int3 = BREAKPOINT_BYTE;
+	const struct proc_mem *mem = tracee_mem(b->tracee);
+	struct breakpoint *bp = breakpoints_find(b, address);
+	u8 code[INSTRUCTION_MAX];
+	ssize_t n;
+	int ret;
+
+	if (bp) {
+		if (use == USE_ENTRY && !(bp->uses & USE_ENTRY))
+			bp->spec = *spec;
+		bp->uses |= use;
+		return 0;
+	}
+	if (grow(b))
+		return err_set(err, ENOMEM, "out of memory");
+	n = proc_mem_read(mem, address, code, sizeof(code));
+	if (n <= 0)
+		return err_sys(err, n < 0 ? (int)-n : EFAULT, "cannot read code at %#lx", address);
+	if (code[0] == BREAKPOINT_BYTE)
+		return err_set(err, EBUSY, "there is a breakpoint at %#lx already", address);
+	bp = &b->items[b->n];
+	*bp = (struct breakpoint){
+		.address = address, .module = module, .uses = use, .original = code[0]};
+	if (spec)
+		bp->spec = *spec;
+	give_slot(b, bp, code, (size_t)n);
+	ret = proc_mem_write(mem, address, &int3, 1);
+	if (ret) {
+		areas_give_slot(b->areas, bp->slot);
+		return err_sys(err, -ret, "cannot plant a breakpoint at %#lx", address);
+	}
+	index_one(b, (u32)b->n++);
+	return 0;
+}
+
+void breakpoints_forget_module(struct breakpoints *b, u32 module)
+{
+	size_t kept = 0;
+
+	for (size_t i = 0; i < b->n; i++) {
+		if (b->items[i].module == module)
+			areas_give_slot(b->areas, b->items[i].slot);
+		else
+			b->items[kept++] = b->items[i];
+	}
+	if (kept == b->n)
+		return;
+	b->n = kept;
+	index_all(b);
+}
+
+void breakpoints_forget_all(struct breakpoints *b)
+{
+	b->n = 0;
+	index_all(b);
+}
+
+int breakpoints_lift(const struct breakpoints *b, const struct proc_mem *mem)
+{
+	int first = 0;
+
+	for (size_t i = 0; i < b->n; i++) {
+		const struct breakpoint *bp = &b->items[i];
+		u8 now;
+		int ret = 0;
+
+		/* The module may have been unmapped, or the code rewritten, since. */
+		if (proc_mem_read(mem, bp->address, &now, 1) != 1 || now != BREAKPOINT_BYTE)
+			continue;
+		ret = proc_mem_write(mem, bp->address, &bp->original, 1);
+		if (ret && !first)
+			first = ret;
+	}
+	return first;
+}
+
+/* One step with everybody else standing still and the original byte in place. */
+static int step_over(struct breakpoints *b, struct breakpoint *bp, struct thread *thread)
+{
+	static const u8 int3 = BREAKPOINT_BYTE;
+	const struct proc_mem *mem = tracee_mem(b->tracee);
+	u64 address = bp->address;
+	int ret, undo;
+
+	ret = tracee_stop_all(b->tracee, NULL);
+	if (ret)
+		return ret;
+	ret = tracee_set_pc(thread, address);
+	if (ret == 0)
+		ret = proc_mem_write(mem, address, &bp->original, 1);
+	if (ret == 0) {
+		ret = tracee_step(b->tracee, thread);
+		undo = proc_mem_write(mem, address, &int3, 1);
+		if (!ret)
+			ret = undo;
+	}
+	/* It is still in its stop: only the others run again. */
+	thread->state = THREAD_RUNNING;
+	tracee_resume_all(b->tracee);
+	thread->state = THREAD_STOPPED;
+	return ret;
+}
+
+int breakpoints_pass(struct breakpoints *b, struct breakpoint *bp, struct thread *thread)
+{
+	if (!bp->slot && !bp->slot_tried) {
+		u8 code[INSTRUCTION_MAX];
+		ssize_t n = proc_mem_read(tracee_mem(b->tracee), bp->address, code, sizeof(code));
+
+		bp->slot_tried = true;
+		code[0] = bp->original;
+		if (n > 0 && areas_wanted(b->areas, bp->address))
+			areas_map(b->areas, bp->address, thread, NULL);
+		if (n > 0)
+			give_slot(b, bp, code, (size_t)n);
+		if (bp->slot)
+			index_all(b);
+	}
+	if (bp->slot)
+		return tracee_set_pc(thread, bp->slot);
+	return step_over(b, bp, thread);
+}
+
+u64 breakpoints_true_pc(const struct breakpoints *b, u64 pc, bool *at_breakpoint)
+{
+	const struct breakpoint *bp;
+
+	*at_breakpoint = false;
+	if (!areas_contain(b->areas, pc))
+		return pc;
+	bp = find_slot(b, pc & ~(u64)(SLOT_SIZE - 1));
+	if (!bp)
+		return 0;
+	if (pc == bp->slot) {
+		*at_breakpoint = true;
+		return bp->address;
+	}
+	if (bp->after && pc == bp->slot + bp->after)
+		return bp->address + bp->length;
+	return 0;
+}
+
+u32 breakpoints_count(const struct breakpoints *b)
+{
+	return (u32)b->n;
+}

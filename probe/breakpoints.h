@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef MEMATTACH_PROBE_BREAKPOINTS_H
+#define MEMATTACH_PROBE_BREAKPOINTS_H
+
+#include "attach/tracee.h"
+#include "base/err.h"
+#include "base/types.h"
+#include "probe/allocators.h"
+#include "probe/area.h"
+
+/*
+ * The int3 bytes in the target. One is planted with a single byte written, which
+ * is safe while threads run, and stays until detach: a thread goes past it by
+ * running the displaced instruction in a slot (probe/area.h). Where no slot can
+ * be had, every other thread is stopped for one single step.
+ */
+struct breakpoints;
+
+enum breakpoint_use {
+	USE_ENTRY = 1,      /* first byte of an allocator function: spec tells which */
+	USE_RETURN = 2,     /* somebody called an allocator from just before here */
+	USE_RENDEZVOUS = 4, /* r_brk of the dynamic linker */
+};
+
+struct breakpoint {
+	u64 address;
+	u64 slot;        /* 0: step */
+	u32 module;      /* id of symbols/modules.h, to forget it with its module */
+	u8 uses;         /* enum breakpoint_use, or'ed */
+	u8 original;     /* the byte under the int3 */
+	u8 length;       /* of the instruction */
+	u8 after;        /* offset in the slot behind it; 0: none */
+	bool slot_tried; /* a slot was asked for and there is none */
+	struct call_spec spec;
+};
+
+struct breakpoints *breakpoints_create(struct tracee *tracee, struct areas *areas, struct err *err);
+void breakpoints_destroy(struct breakpoints *breakpoints);
+
+/* The breakpoint at address, or NULL. Valid until the next plant or forget. */
+struct breakpoint *breakpoints_find(const struct breakpoints *breakpoints, u64 address);
+
+/*
+ * Plants a breakpoint at address, which belongs to a private file mapping, or
+ * adds a use to the one there. spec may be NULL unless use is USE_ENTRY. 0;
+ * -EBUSY if another debugger's breakpoint is there; -errno with err filled.
+ */
+int breakpoints_plant(struct breakpoints *breakpoints, u64 address, u32 module,
+		      enum breakpoint_use use, const struct call_spec *spec, struct err *err);
+
+/* Forgets all breakpoints of a module that has been unmapped. */
+void breakpoints_forget_module(struct breakpoints *breakpoints, u32 module);
+
+/* Forgets all, without writing: the address space is gone. */
+void breakpoints_forget_all(struct breakpoints *breakpoints);
+
+/*
+ * Puts every original byte back into mem (the target's, or that of a forked
+ * child), where our int3 is still there. Returns the first -errno, but tries all.
+ */
+int breakpoints_lift(const struct breakpoints *breakpoints, const struct proc_mem *mem);
+
+/*
+ * Makes a thread that stands on breakpoint bp (pc at it or, after the int3,
+ * behind that) go past it: sets its pc to the slot, or, without one, steps it
+ * over with all others stopped. The thread is stopped afterwards. -errno; -EAGAIN
+ * when the step was cut short and pc is back on the breakpoint.
+ */
+int breakpoints_pass(struct breakpoints *breakpoints, struct breakpoint *bp, struct thread *thread);
+
+/*
+ * If pc is in a slot: the address in the target's own text that means the same,
+ * or 0 if there is none (the thread is in the middle of a rewritten call).
+ * *at_breakpoint is true if that is the breakpoint itself. pc itself if it is in none.
+ */
+u64 breakpoints_true_pc(const struct breakpoints *breakpoints, u64 pc, bool *at_breakpoint);
+
+u32 breakpoints_count(const struct breakpoints *breakpoints);
+
+#endif

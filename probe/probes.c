@@ -1,0 +1,514 @@
+// SPDX-License-Identifier: MIT
+/*
+ * The trap back end. The way of one malloc, and what each stop costs:
+ *
+ *	int3 on malloc's first byte	GETREGS, the stack (process_vm_readv),
+ *					POKEUSER of rip to the slot, CONT
+ *	int3 at the return address	GETREGS, POKEUSER of rip to the slot, CONT
+ *
+ * The breakpoint at a return address is planted when the call site is first
+ * seen, and stays. Code that belongs to no module (JIT) is not written to: its
+ * owner may copy or rewrite it; there a debug register watches the return.
+ */
+#include "probe/probes_internal.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "attach/ptrace.h"
+#include "probe/debug_register_x86_64.h"
+#include "probe/regs_unwind_x86_64.h"
+
+/* Enough to see whether an allocator called another one. */
+#define NESTING_DEPTH 32
+
+/* How often a thread's signal mask is looked at, see check_mask. */
+#define MASK_FIRST  8
+#define MASK_PERIOD 64
+
+struct probes *probes_create(struct tracee *tracee, struct unwinder *unwinder, u32 depth,
+			     const struct probe_host *host, struct err *err)
+{
+	struct probes *probes = calloc(1, sizeof(*probes));
+
+	if (!probes) {
+		err_set(err, ENOMEM, "out of memory");
+		return NULL;
+	}
+	probes->tracee = tracee;
+	probes->unwinder = unwinder;
+	probes->depth = depth;
+	probes->host = *host;
+	probes->areas = areas_create(tracee, err);
+	if (probes->areas)
+		probes->breakpoints = breakpoints_create(tracee, probes->areas, err);
+	if (!probes->breakpoints) {
+		probes_destroy(probes);
+		return NULL;
+	}
+	return probes;
+}
+
+void probes_destroy(struct probes *probes)
+{
+	struct threads *threads;
+
+	if (!probes)
+		return;
+	threads = tracee_threads(probes->tracee);
+	for (u32 i = 0; i < threads_count(threads); i++) {
+		free(threads_at(threads, i)->calls);
+		threads_at(threads, i)->calls = NULL;
+	}
+	breakpoints_destroy(probes->breakpoints);
+	areas_destroy(probes->areas);
+	free(probes);
+}
+
+void probes_set_entry(struct probes *probes, u64 entry)
+{
+	areas_set_entry(probes->areas, entry);
+}
+
+int probes_add(struct probes *probes, u64 address, u32 module, const struct call_spec *spec,
+	       struct err *err)
+{
+	return breakpoints_plant(probes->breakpoints, address, module, USE_ENTRY, spec, err);
+}
+
+int probes_add_rendezvous(struct probes *probes, u64 address, u32 module, struct err *err)
+{
+	return breakpoints_plant(probes->breakpoints, address, module, USE_RENDEZVOUS, NULL, err);
+}
+
+void probes_forget_module(struct probes *probes, u32 module)
+{
+	breakpoints_forget_module(probes->breakpoints, module);
+}
+
+u32 probes_count(const struct probes *probes)
+{
+	return breakpoints_count(probes->breakpoints);
+}
+
+bool probes_want_thread(const struct probes *probes, u64 address)
+{
+	return areas_wanted(probes->areas, address);
+}
+
+void probes_prepare(struct probes *probes, u64 address, struct thread *thread, struct err *err)
+{
+	if (areas_wanted(probes->areas, address))
+		areas_map(probes->areas, address, thread, err);
+}
+
+static struct calls *calls_of(struct thread *thread)
+{
+	if (!thread->calls)
+		thread->calls = calloc(1, sizeof(struct calls));
+	return thread->calls;
+}
+
+struct drop_context {
+	struct probes *probes;
+	struct thread *thread;
+};
+
+/* A call that was left without returning. */
+static void drop(void *ctx, struct call *call)
+{
+	struct drop_context *drop = ctx;
+	struct heap_event event = {
+		.kind = HEAP_REALLOC_LOST, .thread = drop->thread->index, .realloc = call->scratch};
+
+	if (call->hardware)
+		debug_register_clear(drop->thread, call);
+	if (call->taken)
+		drop->probes->host.event(drop->probes->host.ctx, &event);
+}
+
+static void cut_calls(struct probes *probes, struct thread *thread, struct calls *calls, u32 n)
+{
+	struct drop_context ctx = {.probes = probes, .thread = thread};
+
+	calls_cut(calls, n, drop, &ctx);
+}
+
+/* Walks the stack of a thread on the first byte of a function; the first pc is that function. */
+static enum unwind_end walk(struct probes *probes, struct thread *thread, u64 entry, u32 max,
+			    u32 *n)
+{
+	struct unwind_regs regs;
+
+	regs_to_unwind(&thread->regs, &regs);
+	regs.r[UNWIND_REGISTERS - 1] = entry;
+	return unwinder_walk(probes->unwinder, thread->tid, &regs, probes->pcs, max, n);
+}
+
+static bool walked_through(const struct probes *probes, u32 n, u64 pc)
+{
+	for (u32 i = 1; i < n; i++)
+		if (probes->pcs[i] == pc)
+			return true;
+	return false;
+}
+
+/*
+ * There is an open call that this one seems to be nested in. It is, if the open
+ * call is still on the stack: a thread that left it by longjmp may be deeper
+ * now than it was then. A handler of a signal that interrupted it makes calls of
+ * its own, which count.
+ */
+static bool is_nested(struct probes *probes, struct thread *thread, struct calls *calls, u64 entry,
+		      u32 alive)
+{
+	const struct call *open = &calls->items[alive - 1];
+	enum unwind_end end;
+	u64 slot;
+	u32 n;
+
+	end = walk(probes, thread, entry, NESTING_DEPTH, &n);
+	if (alive == calls->barrier) {
+		if (walked_through(probes, n, calls->interrupted))
+			return false;
+		if (end != UNWIND_LOST)
+			calls->barrier = 0;
+	}
+	if (walked_through(probes, n, open->ret - 1))
+		return true;
+	if (end == UNWIND_OUTERMOST)
+		return false;
+	/* The walk did not get that far: is its return address where it was? */
+	return proc_mem_read(tracee_mem(probes->tracee), open->sp, &slot, sizeof(slot)) ==
+		       (ssize_t)sizeof(slot) &&
+	       slot == open->ret;
+}
+
+/* Sees to it that the return to call->ret stops the thread. */
+static int watch_return(struct probes *probes, struct thread *thread, struct call *call)
+{
+	struct breakpoint *bp = breakpoints_find(probes->breakpoints, call->ret);
+	u32 module;
+
+	if (bp) {
+		bp->uses |= USE_RETURN;
+		return 0;
+	}
+	if (probes->host.is_code(probes->host.ctx, call->ret, &module) &&
+	    breakpoints_plant(probes->breakpoints, call->ret, module, USE_RETURN, NULL, NULL) == 0)
+		return 0;
+	call->hardware = true;
+	return debug_register_set(thread, call);
+}
+
+static int record_stack(struct probes *probes, struct thread *thread, struct call *call, u64 entry)
+{
+	enum unwind_end end;
+	u32 n;
+
+	end = walk(probes, thread, entry, probes->depth + 1, &n);
+	if (n < 1)
+		return -EFAULT;
+	return probes->host.stack(probes->host.ctx, probes->pcs + 1, n - 1, end, &call->stack);
+}
+
+static u64 product(const struct thread_regs *regs, const struct call_spec *spec)
+{
+	u64 size = spec->size ? regs_argument(regs, spec->size) : 0;
+	u64 bytes;
+
+	if (!spec->count)
+		return size;
+	/* An overflow makes the call fail; what was asked for is then not representable. */
+	if (__builtin_mul_overflow(size, regs_argument(regs, spec->count), &bytes))
+		return UINT64_MAX;
+	return bytes;
+}
+
+static void lost(struct probes *probes, const char *why)
+{
+	probes->host.lost(probes->host.ctx, why);
+}
+
+/* Opens a call that will return something: its stack, its return. */
+static void open_call(struct probes *probes, struct thread *thread, struct calls *calls,
+		      const struct call_spec *spec, u64 entry)
+{
+	const struct thread_regs *regs = &thread->regs;
+	struct heap_event begin = {.kind = HEAP_REALLOC_BEGIN, .thread = thread->index};
+	struct call *call;
+
+	if (calls->n == CALLS_MAX) {
+		lost(probes, "allocator calls nested in signal handlers too deep");
+		return;
+	}
+	call = &calls->items[calls->n];
+	*call = (struct call){
+		.sp = regs_sp(regs), .size = product(regs, spec), .kind = (u8)spec->kind};
+	if (spec->kind == CALL_REALLOC)
+		call->ptr = regs_argument(regs, spec->ptr);
+	if (spec->out) {
+		call->has_out = true;
+		call->out = regs_argument(regs, spec->out);
+	}
+	if (proc_mem_read(tracee_mem(probes->tracee), call->sp, &call->ret, sizeof(call->ret)) !=
+	    (ssize_t)sizeof(call->ret)) {
+		lost(probes, "the stack of a thread could not be read");
+		return;
+	}
+	if (record_stack(probes, thread, call, entry)) {
+		lost(probes, "a call stack could not be recorded");
+		return;
+	}
+	calls->n++;
+	if (watch_return(probes, thread, call)) {
+		calls->n--;
+		lost(probes, "the return of an allocator call could not be watched");
+		return;
+	}
+	if (call->ptr) {
+		call->taken = true;
+		begin.address = call->ptr;
+		begin.realloc = call->scratch;
+		probes->host.event(probes->host.ctx, &begin);
+	}
+}
+
+static void on_entry(struct probes *probes, struct thread *thread, const struct call_spec *spec,
+		     u64 entry)
+{
+	struct calls *calls = calls_of(thread);
+	struct heap_event event = {.kind = HEAP_FREE, .thread = thread->index};
+	u64 sp = regs_sp(&thread->regs);
+	u32 alive;
+
+	if (!calls) {
+		lost(probes, "out of memory");
+		return;
+	}
+	alive = calls_alive(calls, sp);
+	cut_calls(probes, thread, calls, alive);
+	if (alive > 0 && is_nested(probes, thread, calls, entry, alive))
+		return;
+	if (alive > calls->barrier)
+		cut_calls(probes, thread, calls, calls->barrier);
+	if (spec->kind != CALL_FREE) {
+		open_call(probes, thread, calls, spec, entry);
+		return;
+	}
+	event.address = regs_argument(&thread->regs, spec->ptr);
+	if (event.address)
+		probes->host.event(probes->host.ctx, &event);
+}
+
+/* The address that the call has returned; 0 if it failed. */
+static u64 result_of(struct probes *probes, const struct thread *thread, const struct call *call)
+{
+	u64 value = regs_return_value(&thread->regs);
+
+	if (!call->has_out)
+		return value;
+	if ((u32)value != 0)
+		return 0;
+	if (proc_mem_read(tracee_mem(probes->tracee), call->out, &value, sizeof(value)) !=
+	    (ssize_t)sizeof(value)) {
+		lost(probes, "the result of an allocation could not be read");
+		return 0;
+	}
+	return value;
+}
+
+static void close_call(struct probes *probes, struct thread *thread, struct call *call)
+{
+	struct heap_event event = {.thread = thread->index,
+				   .address = result_of(probes, thread, call),
+				   .size = call->size,
+				   .stack = call->stack,
+				   .realloc = call->scratch};
+
+	if (!call->ptr)
+		event.kind = event.address ? HEAP_ALLOC : HEAP_FAILED;
+	else if (event.address || call->size == 0)
+		event.kind = HEAP_REALLOC_DONE; /* realloc(p, 0) frees and may return NULL */
+	else
+		event.kind = HEAP_REALLOC_FAILED;
+	/* malloc(0) and realloc(NULL, 0) may return NULL without having failed. */
+	if (event.kind == HEAP_FAILED && call->size == 0)
+		return;
+	probes->host.event(probes->host.ctx, &event);
+}
+
+static void on_return(struct probes *probes, struct thread *thread, u64 pc)
+{
+	struct calls *calls = thread->calls;
+	struct call call;
+	int i;
+
+	if (!calls || !calls->n)
+		return;
+	i = calls_match_return(calls, pc, regs_sp(&thread->regs));
+	if (i < 0)
+		return;
+	cut_calls(probes, thread, calls, (u32)i + 1);
+	call = calls->items[i];
+	calls->n--;
+	if (calls->barrier > calls->n)
+		calls->barrier = 0;
+	if (call.hardware)
+		debug_register_clear(thread, &calls->items[i]);
+	close_call(probes, thread, &call);
+}
+
+/*
+ * int3 in a thread that blocks SIGTRAP unblocks it (force_sig in the kernel).
+ * Which it was cannot be asked afterwards; a thread that has SIGILL and SIGABRT
+ * blocked used sigfillset, and had SIGTRAP blocked, too. Restored on detach.
+ */
+static void check_mask(struct thread *thread)
+{
+	u64 signs = 1ULL << (SIGILL - 1) | 1ULL << (SIGABRT - 1);
+	u64 mask;
+
+	if (thread->trap_count++ >= MASK_FIRST && thread->trap_count % MASK_PERIOD)
+		return;
+	if (pt(PTRACE_GETSIGMASK, thread->tid, sizeof(mask), (u64)(uintptr_t)&mask) == 0 &&
+	    (mask & signs) == signs)
+		thread->traps_blocked = true;
+}
+
+bool probes_was_sent(const struct thread *thread, const struct breakpoint *bp)
+{
+	siginfo_t info;
+
+	if (bp->length > BREAKPOINT_LENGTH)
+		return false;
+	return pt(PTRACE_GETSIGINFO, thread->tid, 0, (u64)(uintptr_t)&info) == 0 &&
+	       info.si_code != SI_KERNEL;
+}
+
+/* The stop of a debug register that watches a return. */
+static bool hardware_return(struct probes *probes, struct thread *thread)
+{
+	struct calls *calls = thread->calls;
+	u64 pc = regs_pc(&thread->regs);
+
+	for (u32 i = 0; calls && i < calls->n; i++) {
+		if (calls->items[i].hardware && calls->items[i].ret == pc) {
+			on_return(probes, thread, pc);
+			return true;
+		}
+	}
+	return false;
+}
+
+/* What the breakpoint is there for, unless it was said already, before a signal handler ran. */
+static void serve(struct probes *probes, struct thread *thread, const struct breakpoint *bp)
+{
+	struct calls *calls = thread->calls;
+	u64 address = bp->address;
+	u8 uses = bp->uses;
+	struct call_spec spec = bp->spec;
+
+	if (calls && calls->skip_pc) {
+		bool skip = calls->skip_pc == address && calls->skip_sp == regs_sp(&thread->regs);
+
+		if (skip || regs_sp(&thread->regs) >= calls->skip_sp)
+			calls->skip_pc = 0;
+		if (skip)
+			return;
+	}
+	thread->regs.u.rip = address;
+	if (uses & USE_RETURN)
+		on_return(probes, thread, address);
+	if (uses & USE_ENTRY)
+		on_entry(probes, thread, &spec, address);
+	if (uses & USE_RENDEZVOUS)
+		probes->host.rendezvous(probes->host.ctx);
+}
+
+enum probe_verdict probes_trap(struct probes *probes, struct thread *thread)
+{
+	struct breakpoint *bp;
+	u64 address;
+	int ret;
+
+	if (tracee_get_regs(thread))
+		return PROBE_RESUME; /* gone; its EVENT_GONE follows */
+	address = regs_pc(&thread->regs) - BREAKPOINT_LENGTH;
+	bp = breakpoints_find(probes->breakpoints, address);
+	if (!bp || probes_was_sent(thread, bp))
+		return hardware_return(probes, thread) ? PROBE_RESUME : PROBE_FOREIGN;
+	check_mask(thread);
+	serve(probes, thread, bp);
+	/* It may have moved, or be gone with its module. */
+	bp = breakpoints_find(probes->breakpoints, address);
+	if (!bp) {
+		tracee_set_pc(thread, address);
+		return PROBE_RESUME;
+	}
+	ret = breakpoints_pass(probes->breakpoints, bp, thread);
+	if (ret == -EAGAIN) {
+		struct calls *calls = calls_of(thread);
+
+		if (calls) {
+			calls->skip_pc = address;
+			calls->skip_sp = regs_sp(&thread->regs);
+		}
+	}
+	return thread->has_status ? PROBE_LATER : PROBE_RESUME;
+}
+
+bool probes_signal(struct probes *probes, struct thread *thread)
+{
+	struct calls *calls = thread->calls;
+	bool at_breakpoint;
+	u64 pc, sp;
+
+	if (tracee_get_regs(thread))
+		return true;
+	pc = breakpoints_true_pc(probes->breakpoints, regs_pc(&thread->regs), &at_breakpoint);
+	sp = regs_sp(&thread->regs);
+	if (pc && pc != regs_pc(&thread->regs)) {
+		if (tracee_set_pc(thread, pc) == 0 && at_breakpoint && calls_of(thread)) {
+			calls = thread->calls;
+			calls->skip_pc = pc;
+			calls->skip_sp = sp;
+		}
+	}
+	if (calls && calls->n > calls->barrier) {
+		calls->barrier = calls->n;
+		calls->interrupted = pc ? pc : regs_pc(&thread->regs);
+	}
+	return true;
+}
+
+void probes_thread_gone(struct probes *probes, struct thread *thread)
+{
+	if (!thread->calls)
+		return;
+	cut_calls(probes, thread, thread->calls, 0);
+	free(thread->calls);
+	thread->calls = NULL;
+}
+
+int probes_clean_child(const struct probes *probes, pid_t child, struct err *err)
+{
+	struct proc_mem mem;
+	int ret = proc_mem_open(&mem, child, err);
+
+	if (ret)
+		return ret;
+	ret = breakpoints_lift(probes->breakpoints, &mem);
+	proc_mem_close(&mem);
+	if (ret)
+		err_sys(err, -ret, "cannot take the breakpoints out of forked process %d",
+			(int)child);
+	return ret;
+}
+
+void probes_exec(struct probes *probes)
+{
+	breakpoints_forget_all(probes->breakpoints);
+}

@@ -1,0 +1,118 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef MEMATTACH_PROBE_PROBES_H
+#define MEMATTACH_PROBE_PROBES_H
+
+#include "attach/tracee.h"
+#include "base/err.h"
+#include "base/types.h"
+#include "probe/allocators.h"
+#include "unwind/unwind.h"
+
+/*
+ * Trap probes: from a stop at a breakpoint to what it means for the heap.
+ *
+ * Only the outermost allocator call of a thread counts. It is opened by the
+ * breakpoint on the function's first byte, with the stack walked there, and
+ * closed by the one at its return address, when thread and stack pointer match.
+ */
+struct probes;
+
+enum heap_event_kind {
+	HEAP_ALLOC,         /* size bytes at address */
+	HEAP_FAILED,        /* an allocation of size bytes returned NULL */
+	HEAP_FREE,          /* the block at address is about to be freed */
+	HEAP_REALLOC_BEGIN, /* the block at address is about to be resized: take it off the books */
+	HEAP_REALLOC_DONE, /* it was: it is gone, and if address is not 0, size bytes are at address */
+	HEAP_REALLOC_FAILED, /* it was not: put it back; the call failed */
+	HEAP_REALLOC_LOST,   /* nobody saw the call return (longjmp): put it back */
+};
+
+struct heap_event {
+	enum heap_event_kind kind;
+	u32 thread;  /* index of attach/thread.h */
+	u64 address; /* ALLOC, FREE, REALLOC_BEGIN (old), REALLOC_DONE (new) */
+	u64 size;
+	u32 stack;     /* id given by the host: ALLOC, FAILED, REALLOC_DONE */
+	void *realloc; /* REALLOC_*: 64 bytes for the host, kept from BEGIN to the end of the call */
+};
+
+#define REALLOC_SCRATCH 64
+
+/* What probes need of the session. */
+struct probe_host {
+	void *ctx;
+	/* Whether a breakpoint may be planted at address: code of a mapped module, whose id goes to *module. */
+	bool (*is_code)(void *ctx, u64 address, u32 *module);
+	/* An id for a call stack; pcs as from unwinder_walk, without the allocator itself. 0 or -errno. */
+	int (*stack)(void *ctx, const u64 *pcs, u32 n, enum unwind_end end, u32 *id);
+	void (*event)(void *ctx, const struct heap_event *event);
+	/* The dynamic linker has begun or finished a change of the list of modules. */
+	void (*rendezvous)(void *ctx);
+	/* An event was lost: why. */
+	void (*lost)(void *ctx, const char *why);
+};
+
+/* unwinder is borrowed; depth is the most frames of a stack. NULL with err filled on failure. */
+struct probes *probes_create(struct tracee *tracee, struct unwinder *unwinder, u32 depth,
+			     const struct probe_host *host, struct err *err);
+void probes_destroy(struct probes *probes);
+
+/* Where the program starts, code that it will not run again: system calls are injected there. */
+void probes_set_entry(struct probes *probes, u64 entry);
+
+/* Probes the allocator function at address, in module. 0; -errno with err filled. */
+int probes_add(struct probes *probes, u64 address, u32 module, const struct call_spec *spec,
+	       struct err *err);
+
+/* Puts a breakpoint on the dynamic linker's r_brk. */
+int probes_add_rendezvous(struct probes *probes, u64 address, u32 module, struct err *err);
+
+/* A module was unmapped: its breakpoints went with it. */
+void probes_forget_module(struct probes *probes, u32 module);
+
+/* How many allocator functions and call sites have breakpoints. */
+u32 probes_count(const struct probes *probes);
+
+/*
+ * Maps the memory for displaced instructions near address ahead of need, in
+ * stopped thread `thread`. Failure is no error: breakpoints are then stepped over.
+ */
+void probes_prepare(struct probes *probes, u64 address, struct thread *thread, struct err *err);
+
+/* Whether probes_prepare would have something to do there. */
+bool probes_want_thread(const struct probes *probes, u64 address);
+
+enum probe_verdict {
+	PROBE_RESUME,  /* ours, done: resume the thread with 0 */
+	PROBE_FOREIGN, /* a SIGTRAP of the target's own: resume with it */
+	PROBE_LATER,   /* another stop of this thread is queued: do not resume it */
+};
+
+/* Handles an EVENT_TRAP of thread. */
+enum probe_verdict probes_trap(struct probes *probes, struct thread *thread);
+
+/*
+ * A signal is about to be delivered to thread: if it stands in displaced code,
+ * moves it back to the target's own, so that a handler sees a true pc. False:
+ * another stop of this thread is queued, do not resume it.
+ */
+bool probes_signal(struct probes *probes, struct thread *thread);
+
+/* The thread has ended: what it had under way is closed. */
+void probes_thread_gone(struct probes *probes, struct thread *thread);
+
+/* Takes all breakpoints out of the memory of a forked child. 0 or -errno. */
+int probes_clean_child(const struct probes *probes, pid_t child, struct err *err);
+
+/*
+ * Takes everything out of the target again: breakpoints, threads in displaced
+ * code, areas. All threads must be stopped (tracee_stop_all), and stay so. The
+ * first failure is reported, the rest is done all the same. -EAGAIN, without a
+ * message, when every thread is about to get a signal: let them run and try again.
+ */
+int probes_remove(struct probes *probes, struct err *err);
+
+/* exec: the old address space is gone with everything in it. */
+void probes_exec(struct probes *probes);
+
+#endif
