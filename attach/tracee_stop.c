@@ -134,8 +134,6 @@ struct thread *tracee_stop_one(struct tracee *tracee)
 		thread = threads_at(tracee->threads, i);
 		if (stop_thread(tracee, thread))
 			return thread;
-		if (thread != threads_find(tracee->threads, thread->tid))
-			break;
 		tracee_resume_one(tracee, thread);
 	}
 	return NULL;

@@ -266,15 +266,9 @@ static void roll_back(struct builder *builder, size_t frames_n, size_t stacks_n,
 	frame_table_truncate(&builder->frames, entries_n);
 }
 
-static int add_sites(struct builder *builder, const struct ledger *ledger, u32 now,
+static int add_sites(struct builder *builder, struct ledger_site *sites, size_t n,
 		     struct capture_snapshot *snapshot, struct err *err)
 {
-	_cleanup_free_ struct ledger_site *sites = NULL;
-	size_t n = 0;
-	int ret = ledger_sites(ledger, now, &sites, &n, err);
-
-	if (ret)
-		return ret;
 	snapshot->sites = calloc(n ? n : 1, sizeof(*snapshot->sites));
 	if (!snapshot->sites || reserve_stacks(builder))
 		return err_sys(err, ENOMEM, "cannot make a snapshot of %zu stacks", n);
@@ -284,9 +278,9 @@ static int add_sites(struct builder *builder, const struct ledger *ledger, u32 n
 	return convert_sites(builder, sites, n, snapshot->sites, err);
 }
 
-int builder_snapshot(struct builder *builder, const struct ledger *ledger, u32 now,
-		     enum capture_reason reason, struct capture_snapshot **snapshot,
-		     struct err *err)
+int builder_add(struct builder *builder, const struct ledger_totals *totals,
+		struct ledger_site *sites, size_t n, u32 now, enum capture_reason reason,
+		struct capture_snapshot **snapshot, struct err *err)
 {
 	struct capture *capture = builder->capture;
 	size_t frames_n = capture->frames_n, stacks_n = capture->stacks_n;
@@ -295,17 +289,17 @@ int builder_snapshot(struct builder *builder, const struct ledger *ledger, u32 n
 		.number = (u32)capture->snapshots_n + 1,
 		.reason = reason,
 		.time = now / 1000.0,
+		.totals = *totals,
 		.estimated = capture->settings.sample_bytes != 0,
 	};
 	int ret;
 
-	ledger_totals(ledger, &new.totals);
 	ret = vec_reserve((void **)&capture->snapshots, &capture->snapshots_cap,
 			  capture->snapshots_n + 1, sizeof(*capture->snapshots));
 	if (ret)
 		err_sys(err, ENOMEM, "cannot make another snapshot");
 	else
-		ret = add_sites(builder, ledger, now, &new, err);
+		ret = add_sites(builder, sites, n, &new, err);
 	if (ret) {
 		capture_snapshot_deinit(&new);
 		roll_back(builder, frames_n, stacks_n, entries_n);
@@ -314,6 +308,21 @@ int builder_snapshot(struct builder *builder, const struct ledger *ledger, u32 n
 	capture->snapshots[capture->snapshots_n] = new;
 	*snapshot = &capture->snapshots[capture->snapshots_n++];
 	return 0;
+}
+
+int builder_snapshot(struct builder *builder, const struct ledger *ledger, u32 now,
+		     enum capture_reason reason, struct capture_snapshot **snapshot,
+		     struct err *err)
+{
+	_cleanup_free_ struct ledger_site *sites = NULL;
+	struct ledger_totals totals;
+	size_t n = 0;
+	int ret = ledger_sites(ledger, now, &sites, &n, err);
+
+	if (ret)
+		return ret;
+	ledger_totals(ledger, &totals);
+	return builder_add(builder, &totals, sites, n, now, reason, snapshot, err);
 }
 
 int builder_timeline(struct builder *builder, const struct timeline *timeline, struct err *err)

@@ -33,6 +33,14 @@ int builder_snapshot(struct builder *builder, const struct ledger *ledger, u32 n
 		     enum capture_reason reason, struct capture_snapshot **snapshot,
 		     struct err *err);
 
+/*
+ * The same from figures that were taken from a ledger earlier (ledger_totals,
+ * ledger_sites at now); sites is put into another order.
+ */
+int builder_add(struct builder *builder, const struct ledger_totals *totals,
+		struct ledger_site *sites, size_t n, u32 now, enum capture_reason reason,
+		struct capture_snapshot **snapshot, struct err *err);
+
 /* Replaces the capture's timeline. 0 or -ENOMEM. */
 int builder_timeline(struct builder *builder, const struct timeline *timeline, struct err *err);
 
