@@ -99,7 +99,7 @@ static const struct entry prefixed_functions[] = {
 	{"heap_reallocn", {.kind = CALL_REALLOC, .ptr = 2, .count = 3, .size = 4}},
 };
 
-static const char *const prefixes[] = {"je_", "_rjem_", "tc_", "mi_"};
+static const char *const prefixes[ALLOCATOR_PREFIXES] = {"je_", "_rjem_", "tc_", "mi_"};
 
 /* Itanium C++ ABI names of operator new and new[], delete and delete[]. */
 static const struct entry operators[] = {
@@ -139,32 +139,33 @@ static bool worth_a_look(const char *name)
 	return *name && strchr("mfcrapvjt_", *name);
 }
 
-const struct call_spec *allocator_find(const char *name, enum allocator_group *group)
+const struct call_spec *allocator_find(const char *name, enum allocator_group *group,
+				       bool *is_malloc)
 {
 	const struct call_spec *call;
 
+	*group = GROUP_C;
+	*is_malloc = strcmp(name, "malloc") == 0;
 	if (!worth_a_look(name))
 		return NULL;
-	if (group)
-		*group = GROUP_C;
 	call = find_in(c_functions, ARRAY_SIZE(c_functions), name);
 	if (call)
 		return call;
-	for (size_t i = 0; i < ARRAY_SIZE(prefixes); i++) {
+	for (u32 i = 0; i < ARRAY_SIZE(prefixes); i++) {
 		size_t len = strlen(prefixes[i]);
 
 		if (strncmp(name, prefixes[i], len) != 0)
 			continue;
-		call = find_in(c_functions, ARRAY_SIZE(c_functions), name + len);
-		if (!call)
-			call = find_in(prefixed_functions, ARRAY_SIZE(prefixed_functions),
-				       name + len);
-		return call;
+		name += len;
+		*group = (enum allocator_group)(GROUP_PREFIX + i);
+		*is_malloc = strcmp(name, "malloc") == 0;
+		call = find_in(c_functions, ARRAY_SIZE(c_functions), name);
+		return call ? call
+			    : find_in(prefixed_functions, ARRAY_SIZE(prefixed_functions), name);
 	}
 	if (strncmp(name, "_Z", 2) != 0)
 		return NULL;
-	if (group)
-		*group = GROUP_OPERATOR;
+	*group = GROUP_OPERATOR;
 	return find_in(operators, ARRAY_SIZE(operators), name);
 }
 

@@ -16,14 +16,25 @@ struct call_spec {
 	u8 out;   /* alloc: where the block's address is stored; then 0 is returned for success */
 };
 
-/* Which functions of the table a module needs. */
+/*
+ * Which functions of the table a module needs. Functions with an allocator's
+ * prefix (je_, mi_, ...) count only in a module that has that prefix's malloc:
+ * the group is GROUP_PREFIX + the number of the prefix.
+ */
 enum allocator_group {
-	GROUP_C,        /* malloc and its family, and their prefixed forms */
+	GROUP_C,	/* malloc and its family */
 	GROUP_OPERATOR, /* operator new and delete: only where they do not call malloc */
+	GROUP_PREFIX,
 };
 
-/* The call spec of a function of the table by its symbol name; NULL if it is none. *group may be NULL. */
-const struct call_spec *allocator_find(const char *name, enum allocator_group *group);
+#define ALLOCATOR_PREFIXES 4
+
+/*
+ * The call spec of a function of the table by its symbol name; NULL if it is
+ * none. *is_malloc tells whether it is its group's malloc.
+ */
+const struct call_spec *allocator_find(const char *name, enum allocator_group *group,
+				       bool *is_malloc);
 
 /* Whether name is one by which a module shows that it is glibc (or a static program with glibc's malloc). */
 bool allocator_is_glibc_internal(const char *name);
