@@ -18,7 +18,7 @@ CFLAGS   ?= -O2 -g
 WARN     := -Wall -Wextra -Werror
 CPPFLAGS += -I. -D_GNU_SOURCE -DMEMATTACH_VERSION='"$(VERSION)"'
 ALL_CFLAGS = -std=gnu17 $(CFLAGS) $(WARN) $(SANITIZE) -MMD -MP
-LDLIBS   := -ldw -lelf -lunwind-ptrace -lunwind-x86_64 -lZydis -ljansson -liberty -lm -lpthread
+LDLIBS   := -ldw -lelf -llzma -lunwind-ptrace -lunwind-x86_64 -lZydis -ljansson -liberty -lm -lpthread
 
 ifeq ($(SAN),1)
 SANITIZE := -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
