@@ -1,0 +1,170 @@
+// SPDX-License-Identifier: MIT
+/*
+ * The stacks in full, leaf first, as debuggers and valgrind print them. Function and
+ * place stand in two columns; a line that is too wide for that is broken, never
+ * cut: the place of a frame is what the reader is after.
+ */
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "report/names.h"
+#include "report/text_parts.h"
+#include "report/units.h"
+
+#define FRAME_INDENT 7  /* "   -> at " and "      by " */
+#define FUNCTION_MAX 48 /* the widest name that still moves the column of places */
+#define PLACE_MAX    1024
+
+/* The full name, or where the code is if it has none. */
+static void full_name(const struct capture_frame *frame, char *out, size_t size)
+{
+	if (frame->function)
+		snprintf(out, size, "%s", frame->function);
+	else
+		snprintf(out, size, "0x%" PRIx64, frame->address);
+}
+
+/* "src/server.c:42", with its module if that is a library; "(in libc.so.6)"; for no name the offset. */
+static void full_place(const struct text *text, const struct capture_frame *frame, bool whole_path,
+		       char *out, size_t size)
+{
+	const char *module = frame->module ? names_base(frame->module) : NULL;
+	size_t n = 0;
+
+	out[0] = '\0';
+	if (frame->file) {
+		n = (size_t)snprintf(out, size, "%.*s", PLACE_MAX / 2,
+				     whole_path ? frame->file : names_tail(frame->file));
+		if (frame->line)
+			n += (size_t)snprintf(out + n, size - n, ":%u", frame->line);
+		if (!module || text_in_program(text, frame))
+			return;
+		out[n++] = ' ';
+	}
+	if (!module)
+		snprintf(out + n, size - n, "(in no known module)");
+	else if (frame->function)
+		snprintf(out + n, size - n, "(in %.256s)", module);
+	else
+		snprintf(out + n, size - n, "(in %.256s+0x%" PRIx64 ")", module, frame->offset);
+}
+
+/* The column at which the places of this stack begin. */
+static u32 place_column(const struct text *text, const struct text_row *row)
+{
+	u32 widest = 0;
+
+	for (u32 i = 0; i < row->stack->n; i++) {
+		const struct capture_frame *frame = &text->capture->frames[row->stack->frames[i]];
+		u32 columns = 14; /* of an address */
+
+		if (frame->function)
+			columns = line_columns(frame->function, strlen(frame->function));
+		if (columns <= FUNCTION_MAX && columns > widest)
+			widest = columns;
+	}
+	return FRAME_INDENT + 3 + widest + 2;
+}
+
+static void write_frame(struct text *text, const struct text_row *row, u32 i, u32 column)
+{
+	const struct capture_frame *frame = &text->capture->frames[row->stack->frames[i]];
+	bool guilty = i == row->blame.guilty;
+	bool dim = text->classes[row->stack->frames[i]] != BLAME_USER && !guilty;
+	char name[32], place[PLACE_MAX];
+	const char *function = frame->function;
+	struct line *line = &text->line;
+
+	if (!function) {
+		full_name(frame, name, sizeof(name));
+		function = name;
+	}
+	full_place(text, frame, guilty, place, sizeof(place));
+	line_style(line, guilty ? STYLE_GUILTY : dim ? STYLE_DIM : STYLE_NONE);
+	line_add(line, "%*s %s ", FRAME_INDENT - 1, guilty ? "->" : "", i ? "by" : "at");
+	line_add_foreign(line, function, strlen(function));
+	if (frame->inlined)
+		snprintf(place + strlen(place), sizeof(place) - strlen(place), " [inlined]");
+	if (line->columns + 2 > column &&
+	    line->columns + 2 + line_columns(place, strlen(place)) > text->width) {
+		line_end(line, text->f);
+		line_style(line, guilty ? STYLE_GUILTY : dim ? STYLE_DIM : STYLE_NONE);
+		column = FRAME_INDENT + 5;
+	}
+	line_pad(line, line->columns + 2 > column ? line->columns + 2 : column);
+	line_add_foreign(line, place, strlen(place));
+	line_end(line, text->f);
+}
+
+static void write_cut(struct text *text, enum capture_cut cut)
+{
+	if (cut == CAPTURE_WHOLE)
+		return;
+	line_style(&text->line, STYLE_WARNING);
+	line_add(&text->line, "%*s ... ", FRAME_INDENT - 1, "");
+	if (cut == CAPTURE_CUT_DEPTH)
+		line_add(&text->line, "[cut: deeper than --depth %u]",
+			 text->capture->settings.depth);
+	else
+		line_add(&text->line, "[cut: no unwind information further out]");
+	line_end(&text->line, text->f);
+}
+
+/* "peak 1 MiB; allocated 2 MiB in 3 calls, 2 freed, 50 % temporary; largest 1 KiB; age ..." */
+static void write_figures(struct text *text, const struct capture_site *site)
+{
+	char a[UNITS_MAX], b[UNITS_MAX], c[UNITS_MAX], d[UNITS_MAX], e[UNITS_MAX], all[512];
+	size_t n;
+
+	n = (size_t)snprintf(
+		all, sizeof(all), "allocated %s in %s call%s", units_bytes(a, site->total_bytes),
+		units_count(b, site->total_allocations), units_plural(site->total_allocations));
+	n += (size_t)snprintf(all + n, sizeof(all) - n, ", %s freed, %s temporary; largest %s",
+			      units_count(c, site->total_frees),
+			      units_percent(d, site->temporary, site->total_allocations),
+			      units_bytes(e, site->largest));
+	n += (size_t)snprintf(all + n, sizeof(all) - n, "; at the peak %s",
+			      units_bytes(a, site->peak_bytes));
+	if (site->live_blocks)
+		snprintf(all + n, sizeof(all) - n, "; age %s oldest, %s median",
+			 units_seconds(b, site->oldest_age), units_seconds(c, site->median_age));
+	line_add(&text->line, "    ");
+	line_end_wrapped(&text->line, text->f, all, 4, text->width);
+}
+
+static void write_title(struct text *text, const struct text_row *row, size_t rank)
+{
+	char a[UNITS_MAX], b[UNITS_MAX], c[UNITS_MAX];
+	const struct capture_site *site = row->site;
+
+	line_style(&text->line, STYLE_HEADING);
+	line_add(&text->line, "#%zu  %s live in %s block%s", rank, units_bytes(a, site->live_bytes),
+		 units_count(b, site->live_blocks), units_plural(site->live_blocks));
+	if (text->sort != SORT_GROWTH)
+		line_add(&text->line, ", %s of %s", units_percent(c, (u64)row->key, text->key_sum),
+			 text_sort_name(text->sort));
+	if (text->before || text->sort == SORT_GROWTH)
+		line_add(&text->line, ", %s since %s", units_growth(c, row->growth),
+			 text->before ? "the last snapshot" : "attach");
+	line_end(&text->line, text->f);
+}
+
+void text_write_stacks(struct text *text)
+{
+	for (size_t i = 0; i < text->shown; i++) {
+		const struct text_row *row = &text->rows[i];
+		u32 column = place_column(text, row);
+
+		if (i)
+			putc('\n', text->f);
+		write_title(text, row, i + 1);
+		write_figures(text, row->site);
+		for (u32 k = 0; k < row->stack->n; k++)
+			write_frame(text, row, k, column);
+		if (!row->stack->n)
+			fputs("      (no stack)\n", text->f);
+		write_cut(text, row->stack->cut);
+	}
+}
