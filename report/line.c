@@ -179,12 +179,26 @@ void line_end(struct line *line, FILE *f)
 	line->columns = 0;
 }
 
+/*
+ * The bytes up to the next place where a line may be broken. A number stays with the
+ * word that follows, which is its unit or what it counts.
+ */
+static size_t unbreakable(const char *text)
+{
+	size_t word = strcspn(text, " ");
+
+	if (word && text[0] >= '0' && text[0] <= '9' && text[word - 1] >= '0' &&
+	    text[word - 1] <= '9' && text[word])
+		word += 1 + strcspn(text + word + 1, " ");
+	return word;
+}
+
 void line_end_wrapped(struct line *line, FILE *f, const char *text, u32 indent, u32 width)
 {
 	bool first = true;
 
-	while (*text) {
-		size_t word = strcspn(text, " ");
+	for (text += strspn(text, " "); *text; text += strspn(text, " ")) {
+		size_t word = unbreakable(text);
 		u32 columns = line_columns(text, word);
 
 		if (!first && line->columns + 1 + columns > width) {
@@ -196,7 +210,6 @@ void line_end_wrapped(struct line *line, FILE *f, const char *text, u32 indent, 
 		line_add_foreign(line, text, word);
 		first = false;
 		text += word;
-		text += strspn(text, " ");
 	}
 	line_end(line, f);
 }

@@ -56,9 +56,10 @@ void line_style(struct line *line, enum line_style style);
 void line_end(struct line *line, FILE *f);
 
 /*
- * Writes a text of several words, which may be a string of the target: breaks it between
- * words so that lines have at most width columns. Line holds what stands before
- * it already; further lines begin at column indent.
+ * Writes a text, which may be a string of the target, and breaks it between
+ * words (not behind a number) so that lines have at most width columns if
+ * possible. The line may hold something before it; further lines begin at
+ * column indent.
  */
 void line_end_wrapped(struct line *line, FILE *f, const char *text, u32 indent, u32 width);
 

@@ -11,7 +11,7 @@
 #include <string.h>
 
 #include "report/text_parts.h"
-#include "report/units.h"
+#include "report/figures.h"
 
 #define WIDTH_DEFAULT 100
 #define WIDTH_MIN     60
@@ -52,7 +52,7 @@ static int write_body(struct text *text)
 			 text_sort_name(text->sort));
 	else
 		snprintf(heading, sizeof(heading), "%s stack%s by %s",
-			 units_count(all, text->rows_n), units_plural(text->rows_n),
+			 units_count(all, text->rows_n), figures_plural(text->rows_n),
 			 text_sort_name(text->sort));
 	text_heading(text, heading);
 	text_write_table(text);

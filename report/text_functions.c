@@ -18,7 +18,7 @@
 #include "base/hash.h"
 #include "report/names.h"
 #include "report/text_parts.h"
-#include "report/units.h"
+#include "report/figures.h"
 
 #define FUNCTIONS_MAX 10
 
@@ -165,10 +165,10 @@ static void write_function(struct text *text, const struct function *function, u
 	line_style(line, STYLE_HEADING);
 	line_add_right(line, text_key(text, (s64)function->total, figure), width);
 	line_style(line, STYLE_NONE);
-	line_add_right(line, units_percent(figure, function->total, text->key_sum), 9);
+	line_add_right(line, figures_percent(figure, function->total, text->key_sum), 9);
 	line_add(line, "  ");
 	line_add_right(line, text_key(text, (s64)function->own, figure), width);
-	line_add_right(line, units_percent(figure, function->own, text->key_sum), 9);
+	line_add_right(line, figures_percent(figure, function->own, text->key_sum), 9);
 	line_add(line, "  ");
 	text_function_short(function->frame, name, sizeof(name));
 	line_style(line, STYLE_HEADING);

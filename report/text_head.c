@@ -6,7 +6,7 @@
 
 #include "report/names.h"
 #include "report/text_parts.h"
-#include "report/units.h"
+#include "report/figures.h"
 
 #define LABEL_WIDTH 13
 
@@ -91,25 +91,25 @@ static void write_ledger(struct text *text)
 
 	entry(text, "live", "%s (%s bytes) in %s block%s, allocated since %s and not freed",
 	      units_bytes(a, t->live_bytes), units_count(b, t->live_bytes),
-	      units_count(c, t->live_blocks), units_plural(t->live_blocks),
+	      units_count(c, t->live_blocks), figures_plural(t->live_blocks),
 	      whole_life ? "the start" : "attach");
 	entry(text, "peak", "%s (%s bytes), %s after %s", units_bytes(a, t->peak_bytes),
 	      units_count(b, t->peak_bytes), units_seconds(c, t->peak_time / 1000.0),
 	      whole_life ? "the start" : "attach");
 	entry(text, "allocated", "%s (%s bytes) in %s call%s, %s of them temporary",
 	      units_bytes(a, t->total_bytes), units_count(b, t->total_bytes),
-	      units_count(c, t->total_allocations), units_plural(t->total_allocations),
-	      units_percent(d, t->temporary, t->total_allocations));
+	      units_count(c, t->total_allocations), figures_plural(t->total_allocations),
+	      figures_percent(d, t->temporary, t->total_allocations));
 	if (t->unknown_frees)
 		entry(text, "freed", "%s block%s of these; %s more from before %s",
-		      units_count(a, t->total_frees), units_plural(t->total_frees),
+		      units_count(a, t->total_frees), figures_plural(t->total_frees),
 		      units_count(b, t->unknown_frees), whole_life ? "the recording" : "attach");
 	else
 		entry(text, "freed", "%s block%s of these", units_count(a, t->total_frees),
-		      units_plural(t->total_frees));
+		      figures_plural(t->total_frees));
 	if (t->failed_allocations)
 		entry(text, "failed", "%s allocation%s returned NULL",
-		      units_count(a, t->failed_allocations), units_plural(t->failed_allocations));
+		      units_count(a, t->failed_allocations), figures_plural(t->failed_allocations));
 }
 
 static void write_process(struct text *text)
@@ -121,7 +121,7 @@ static void write_process(struct text *text)
 		entry(text, "process", "gone before its memory could be read");
 		return;
 	}
-	entry(text, "process", "RSS %s (at most %s), PSS %s, VSZ %s, swap %s",
+	entry(text, "process", "RSS %s (highest %s), PSS %s, VSZ %s, swap %s",
 	      units_bytes(a, p->rss), units_bytes(b, p->hwm > p->rss ? p->hwm : p->rss),
 	      units_bytes(c, p->pss), units_bytes(d, p->vsz), units_bytes(e, p->swap));
 	if (p->heap_rss || p->anonymous_rss || p->file_rss)
@@ -131,19 +131,19 @@ static void write_process(struct text *text)
 		      units_bytes(e, p->shared_rss));
 	entry(text, "faults", "%s minor, %s major; %s thread%s", units_count(a, p->minor_faults),
 	      units_count(b, p->major_faults), units_count(c, p->threads),
-	      units_plural(p->threads));
+	      figures_plural(p->threads));
 	if (p->cgroup_limit)
 		entry(text, "cgroup", "%s of %s, %s", units_bytes(a, p->cgroup_usage),
 		      units_bytes(b, p->cgroup_limit),
-		      units_percent(c, p->cgroup_usage, p->cgroup_limit));
+		      figures_percent(c, p->cgroup_usage, p->cgroup_limit));
 }
 
-/* Stacks that do not reach the outermost frame: how many of each kind, and what they hold. */
+/* Stacks that do not reach the outermost frame: how many, why, and what they hold. */
 static void warn_of_cuts(struct text *text)
 {
 	const struct capture_snapshot *snapshot = text->snapshot;
 	u64 depth = 0, lost = 0, live = 0;
-	char a[UNITS_MAX], b[UNITS_MAX];
+	char a[UNITS_MAX], b[UNITS_MAX], c[UNITS_MAX], why[80];
 
 	for (size_t i = 0; i < snapshot->sites_n; i++) {
 		enum capture_cut cut = text->capture->stacks[snapshot->sites[i].stack].cut;
@@ -152,18 +152,14 @@ static void warn_of_cuts(struct text *text)
 		lost += cut == CAPTURE_CUT_LOST;
 		live += cut != CAPTURE_WHOLE ? snapshot->sites[i].live_bytes : 0;
 	}
-	if (depth)
-		warning(text,
-			"%s of %s stacks are cut: deeper than --depth %u. Record with a larger "
-			"--depth.",
-			units_count(a, depth), units_count(b, snapshot->sites_n),
-			text->capture->settings.depth);
-	if (lost)
-		warning(text, "%s of %s stacks are cut: there is code without unwind information.",
-			units_count(a, lost), units_count(b, snapshot->sites_n));
-	if (depth || lost)
-		warning(text, "The cut stacks hold %s of the live bytes.",
-			units_percent(a, live, snapshot->totals.live_bytes));
+	if (!depth && !lost)
+		return;
+	snprintf(why, sizeof(why), "%s%s%s", depth ? "deeper than --depth" : "",
+		 depth && lost ? ", or " : "", lost ? "code without unwind information" : "");
+	warning(text, "%s of %s stacks cut short (%s), with %s of the live bytes.%s",
+		units_count(a, depth + lost), units_count(b, snapshot->sites_n), why,
+		figures_percent(c, live, snapshot->totals.live_bytes),
+		depth ? " A larger --depth shows more." : "");
 }
 
 static void write_exactness(struct text *text)

@@ -36,7 +36,7 @@ void text_rows_deinit(struct text *text);
 
 /* What the sort key is called: "live bytes"; and its figure, with the unit. */
 const char *text_sort_name(enum text_sort sort);
-char *text_key(const struct text *text, s64 key, char *out);
+const char *text_key(const struct text *text, s64 key, char *out);
 
 /* "Top stacks": a table with one line a stack. */
 void text_write_table(struct text *text);

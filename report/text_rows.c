@@ -5,7 +5,7 @@
 
 #include "base/guard.h"
 #include "report/text_parts.h"
-#include "report/units.h"
+#include "report/figures.h"
 
 static const struct {
 	const char *word, *name;
@@ -31,11 +31,11 @@ const char *text_sort_name(enum text_sort sort)
 	return sorts[sort].name;
 }
 
-char *text_key(const struct text *text, s64 key, char *out)
+const char *text_key(const struct text *text, s64 key, char *out)
 {
 	switch (text->sort) {
 	case SORT_GROWTH:
-		return units_growth(out, key);
+		return figures_growth(out, key);
 	case SORT_BLOCKS:
 	case SORT_TEMPORARY:
 		return units_count(out, (u64)key);

@@ -5,17 +5,19 @@
  * cut: the place of a frame is what the reader is after.
  */
 #include <inttypes.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "report/names.h"
 #include "report/text_parts.h"
-#include "report/units.h"
+#include "report/figures.h"
 
-#define FRAME_INDENT 7  /* "   -> at " and "      by " */
-#define FUNCTION_MAX 48 /* the widest name that still moves the column of places */
-#define PLACE_MAX    1024
+#define FRAME_INDENT   7  /* "   -> at " and "      by " */
+#define FUNCTION_MAX   48 /* the widest name that still moves the column of places */
+#define FIGURES_INDENT 4
+#define PLACE_MAX      1024
 
 /* The full name, or where the code is if it has none. */
 static void full_name(const struct capture_frame *frame, char *out, size_t size)
@@ -84,7 +86,7 @@ static void write_frame(struct text *text, const struct text_row *row, u32 i, u3
 	full_place(text, frame, guilty, place, sizeof(place));
 	line_style(line, guilty ? STYLE_GUILTY : dim ? STYLE_DIM : STYLE_NONE);
 	line_add(line, "%*s %s ", FRAME_INDENT - 1, guilty ? "->" : "", i ? "by" : "at");
-	line_add_foreign(line, function, strlen(function));
+	line_add_short(line, function, strlen(function), 3 * text->width);
 	if (frame->inlined)
 		snprintf(place + strlen(place), sizeof(place) - strlen(place), " [inlined]");
 	if (line->columns + 2 > column &&
@@ -112,26 +114,42 @@ static void write_cut(struct text *text, enum capture_cut cut)
 	line_end(&text->line, text->f);
 }
 
-/* "peak 1 MiB; allocated 2 MiB in 3 calls, 2 freed, 50 % temporary; largest 1 KiB; age ..." */
+/* Appends a piece that is not broken, in the next line if there is no room in this one. */
+__attribute__((format(printf, 2, 3))) static void figure(struct text *text, const char *fmt, ...)
+{
+	struct line *line = &text->line;
+	char piece[128];
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(piece, sizeof(piece), fmt, ap);
+	va_end(ap);
+	if (line->columns && line->columns + 1 + strlen(piece) > text->width)
+		line_end(line, text->f);
+	line_pad(line, line->columns ? line->columns + 1 : FIGURES_INDENT);
+	line_add(line, "%s", piece);
+}
+
 static void write_figures(struct text *text, const struct capture_site *site)
 {
-	char a[UNITS_MAX], b[UNITS_MAX], c[UNITS_MAX], d[UNITS_MAX], e[UNITS_MAX], all[512];
-	size_t n;
+	char a[UNITS_MAX], b[UNITS_MAX];
+	const char *end = site->live_blocks ? ";" : "";
 
-	n = (size_t)snprintf(
-		all, sizeof(all), "allocated %s in %s call%s", units_bytes(a, site->total_bytes),
-		units_count(b, site->total_allocations), units_plural(site->total_allocations));
-	n += (size_t)snprintf(all + n, sizeof(all) - n, ", %s freed, %s temporary; largest %s",
-			      units_count(c, site->total_frees),
-			      units_percent(d, site->temporary, site->total_allocations),
-			      units_bytes(e, site->largest));
-	n += (size_t)snprintf(all + n, sizeof(all) - n, "; at the peak %s",
-			      units_bytes(a, site->peak_bytes));
-	if (site->live_blocks)
-		snprintf(all + n, sizeof(all) - n, "; age %s oldest, %s median",
-			 units_seconds(b, site->oldest_age), units_seconds(c, site->median_age));
-	line_add(&text->line, "    ");
-	line_end_wrapped(&text->line, text->f, all, 4, text->width);
+	figure(text, "allocated %s in %s call%s,", units_bytes(a, site->total_bytes),
+	       units_count(b, site->total_allocations), figures_plural(site->total_allocations));
+	figure(text, "%s freed%s", site->total_frees ? units_count(a, site->total_frees) : "none",
+	       site->temporary ? "," : ";");
+	if (site->temporary)
+		figure(text, "%s temporary;",
+		       figures_percent(a, site->temporary, site->total_allocations));
+	figure(text, "largest %s;", units_bytes(a, site->largest));
+	figure(text, "at the peak %s%s", units_bytes(a, site->peak_bytes), end);
+	if (site->live_blocks == 1)
+		figure(text, "age %s", units_seconds(a, site->oldest_age));
+	else if (site->live_blocks)
+		figure(text, "oldest %s, median %s", units_seconds(a, site->oldest_age),
+		       units_seconds(b, site->median_age));
+	line_end(&text->line, text->f);
 }
 
 static void write_title(struct text *text, const struct text_row *row, size_t rank)
@@ -141,12 +159,13 @@ static void write_title(struct text *text, const struct text_row *row, size_t ra
 
 	line_style(&text->line, STYLE_HEADING);
 	line_add(&text->line, "#%zu  %s live in %s block%s", rank, units_bytes(a, site->live_bytes),
-		 units_count(b, site->live_blocks), units_plural(site->live_blocks));
+		 units_count(b, site->live_blocks), figures_plural(site->live_blocks));
 	if (text->sort != SORT_GROWTH)
-		line_add(&text->line, ", %s of %s", units_percent(c, (u64)row->key, text->key_sum),
+		line_add(&text->line, ", %s of %s",
+			 figures_percent(c, (u64)row->key, text->key_sum),
 			 text_sort_name(text->sort));
 	if (text->before || text->sort == SORT_GROWTH)
-		line_add(&text->line, ", %s since %s", units_growth(c, row->growth),
+		line_add(&text->line, ", %s since %s", figures_growth(c, row->growth),
 			 text->before ? "the last snapshot" : "attach");
 	line_end(&text->line, text->f);
 }
@@ -164,7 +183,7 @@ void text_write_stacks(struct text *text)
 		for (u32 k = 0; k < row->stack->n; k++)
 			write_frame(text, row, k, column);
 		if (!row->stack->n)
-			fputs("      (no stack)\n", text->f);
+			fputs("       (no stack)\n", text->f);
 		write_cut(text, row->stack->cut);
 	}
 }

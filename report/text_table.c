@@ -10,10 +10,10 @@
 #include <string.h>
 
 #include "report/text_parts.h"
-#include "report/units.h"
+#include "report/figures.h"
 
-#define WHERE_MIN    44 /* columns that "where" keeps */
-#define LOCATION_MAX 40
+#define WHERE_MIN 44 /* columns that "where" keeps */
+#define SHORTEST  12 /* columns that a name is shortened to at most */
 
 enum column {
 	COLUMN_RANK,
@@ -80,13 +80,13 @@ static const char *cell(const struct text *text, size_t row, enum column column,
 	case COLUMN_KEY:
 		return text_key(text, r->key, out);
 	case COLUMN_PERCENT:
-		return units_percent(out, (u64)r->key, text->key_sum);
+		return figures_percent(out, (u64)r->key, text->key_sum);
 	case COLUMN_LIVE:
 		return units_bytes(out, site->live_bytes);
 	case COLUMN_BLOCKS:
 		return units_count(out, site->live_blocks);
 	case COLUMN_GROWTH:
-		return units_growth(out, r->growth);
+		return figures_growth(out, r->growth);
 	case COLUMN_TOTAL:
 		return units_bytes(out, site->total_bytes);
 	case COLUMN_PEAK:
@@ -94,7 +94,7 @@ static const char *cell(const struct text *text, size_t row, enum column column,
 	case COLUMN_CALLS:
 		return units_count(out, site->total_allocations);
 	case COLUMN_TEMPORARY:
-		return units_percent(out, site->temporary, site->total_allocations);
+		return figures_percent(out, site->temporary, site->total_allocations);
 	default:
 		return units_seconds(out, site->oldest_age);
 	}
@@ -125,16 +125,17 @@ static void lay_out(const struct text *text, u32 widths[COLUMNS])
 	}
 }
 
-/* Appends a small piece if it fits whole, with blank before it. */
+/* Appends before and s, s shortened if need be; false if there is no room even for that. */
 static bool add_if_fits(struct text *text, const char *before, const char *s)
 {
-	u32 columns = (u32)strlen(before) + line_columns(s, strlen(s));
+	u32 used = text->line.columns + (u32)strlen(before);
+	u32 columns = line_columns(s, strlen(s));
 
-	if (text->line.columns + columns > text->width)
+	if (used + (columns < SHORTEST ? columns : SHORTEST) > text->width)
 		return false;
 	line_add(&text->line, "%s", before);
-	line_add_foreign(&text->line, s, strlen(s));
-	return true;
+	line_add_short(&text->line, s, strlen(s), text->width - used);
+	return columns <= text->width - used;
 }
 
 static void write_callers(struct text *text, const struct text_row *row)
@@ -164,7 +165,7 @@ static void write_callers(struct text *text, const struct text_row *row)
 static void write_where(struct text *text, const struct text_row *row)
 {
 	const struct capture_frame *frame;
-	char name[512], location[LOCATION_MAX * 8];
+	char name[512], location[256];
 	u32 reserved, room;
 
 	if (row->blame.guilty == BLAME_NONE) {
@@ -179,7 +180,7 @@ static void write_where(struct text *text, const struct text_row *row)
 		       ? text->width - text->line.columns - reserved
 		       : 0;
 	line_style(&text->line, STYLE_GUILTY);
-	line_add_short(&text->line, name, strlen(name), room < 12 ? 12 : room);
+	line_add_short(&text->line, name, strlen(name), room < SHORTEST ? SHORTEST : room);
 	line_style(&text->line, STYLE_HEADING);
 	if (location[0]) {
 		line_add(&text->line, " ");
@@ -207,10 +208,10 @@ static void write_rest(struct text *text, const u32 widths[COLUMNS])
 		       widths[COLUMN_KEY]);
 	if (widths[COLUMN_PERCENT]) {
 		line_add(&text->line, "  ");
-		line_add_right(&text->line, units_percent(percent, rest, text->key_sum),
+		line_add_right(&text->line, figures_percent(percent, rest, text->key_sum),
 			       widths[COLUMN_PERCENT]);
 	}
-	line_add(&text->line, "  in %s more stack%s", units_count(count, n), units_plural(n));
+	line_add(&text->line, "  in %s more stack%s", units_count(count, n), figures_plural(n));
 	line_end(&text->line, text->f);
 }
 
