@@ -116,6 +116,18 @@ START_TEST(limit_comes_nearer)
 	silent(&in, "OOM");
 	in.now.cgroup_limit = 68 * MIB;
 	says(&in, "(OOM). It grows by 2.0 MiB a second: the limit is reached in 2.0 s.");
+	/* An hour and more is no matter of now: 2 MiB a second, 7200 MiB an hour. */
+	in.now.cgroup_limit = 64 * MIB + 7190 * MIB;
+	in.now.rss = 64 * MIB;
+	in.at_attach.rss = 0;
+	in.seconds = 32;
+	silent(&in, "limit"); /* 64 MiB are less than 1 % of it */
+	in.now.rss = 640 * MIB;
+	in.seconds = 320;
+	in.now.cgroup_limit = in.now.rss + 7100 * MIB;
+	says(&in, "is reached in 59 min");
+	in.now.cgroup_limit = in.now.rss + 7300 * MIB;
+	silent(&in, "limit");
 	/* So slow that it is no matter of this hour. */
 	in.now.cgroup_limit = 100 * GIB;
 	in.at_attach.rss = 1 * MIB;
@@ -162,6 +174,10 @@ START_TEST(disk_is_read)
 	in.seconds = 1;
 	in.now.major_faults = 1099;
 	silent(&in, "disk");
+	in.now.major_faults = 1120;
+	in.seconds = 11;
+	says(&in, "disk");
+	in.seconds = 1;
 	in.now.major_faults = 1100;
 	says(&in, "disk");
 }
@@ -221,9 +237,18 @@ START_TEST(leak)
 	in.live_bytes = in.peak_bytes = 19 * MIB;
 	in.at_attach.rss = in.now.rss - 900 * KIB;
 	silent(&in, "it is a leak");
-	/* 2 MiB, but only 3 % of what was there. */
-	in.at_attach.rss = in.now.rss - 2 * MIB;
+	/* 3 MiB, but less than 5 % of what was there; a bit more than that. */
+	in.at_attach.rss = in.now.rss - 3 * MIB;
 	silent(&in, "it is a leak");
+	in.at_attach.rss = in.now.rss - 7 * MIB / 2;
+	says(&in, "it is a leak");
+	/* In a small process less is a finding, but not less than 1 MiB. */
+	in.now.rss = 4 * MIB;
+	in.at_attach.rss = in.now.rss - 1000 * KIB;
+	silent(&in, "it is a leak");
+	in.at_attach.rss = in.now.rss - 1100 * KIB;
+	says(&in, "it is a leak");
+	in.now.rss = 64 * MIB;
 	in.at_attach.rss = 44 * MIB;
 	in.seconds = 0.9;
 	silent(&in, "it is a leak");
@@ -237,6 +262,8 @@ START_TEST(leak_of_a_program_from_its_start)
 	in.whole_life = true;
 	in.at_attach.rss = 0;
 	in.live_bytes = in.peak_bytes = 40 * MIB;
+	silent(&in, "it is a leak");
+	in.total_frees = 510;
 	silent(&in, "it is a leak");
 	in.total_frees = 499;
 	says(&in, "50 % of them freed): if that goes on it is a leak");
@@ -304,6 +331,8 @@ START_TEST(files_are_most_of_it)
 	in.now.estimated = false;
 	in.now.rss = 15 * MIB;
 	silent(&in, "shared memory");
+	in.now.rss = 17 * MIB;
+	says(&in, "shared memory");
 }
 END_TEST
 
@@ -343,8 +372,10 @@ START_TEST(vsz_is_harmless)
 	in.now.vsz = 4 * GIB;
 	silent(&in, "VSZ");
 	in.now.vsz = 5 * GIB;
-	in.now.rss = 2 * GIB;
+	in.now.rss = 1300 * MIB;
 	silent(&in, "VSZ");
+	in.now.rss = 1250 * MIB;
+	says(&in, "VSZ");
 }
 END_TEST
 
