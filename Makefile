@@ -30,11 +30,11 @@ LIBS    := $(foreach f,$(FOLDERS),$(if $(wildcard $(f)/*.c),$(BUILD)/$(f).a))
 
 all: $(BUILD)/memattach
 
-$(BUILD)/memattach: $(BUILD)/memattach.o $(BUILD)/options.o $(BUILD)/session.a $(LIBS)
+$(BUILD)/memattach: $(BUILD)/memattach.o $(BUILD)/options.o $(BUILD)/output.o $(BUILD)/session.a $(LIBS)
 	$(CC) $(SANITIZE) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 
 # One archive per folder; session is the files at the top that are not options or main.
-SESSION := $(filter-out memattach.c options.c,$(wildcard *.c))
+SESSION := $(filter-out memattach.c options.c output.c,$(wildcard *.c))
 $(BUILD)/session.a: $(SESSION:%.c=$(BUILD)/%.o)
 	rm -f $@ && ar rcs $@ $^
 

@@ -22,7 +22,7 @@ struct call_spec {
  * the group is GROUP_PREFIX + the number of the prefix.
  */
 enum allocator_group {
-	GROUP_C,	/* malloc and its family */
+	GROUP_C,        /* malloc and its family */
 	GROUP_OPERATOR, /* operator new and delete: only where they do not call malloc */
 	GROUP_PREFIX,
 };

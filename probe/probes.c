@@ -144,7 +144,7 @@ static enum unwind_end walk(struct probes *probes, struct thread *thread, u64 en
 
 	regs_to_unwind(&thread->regs, &regs);
 	regs.r[UNWIND_REGISTERS - 1] = entry;
-	return unwinder_walk(probes->unwinder, thread->tid, &regs, probes->pcs, max, n);
+	return unwinder_walk_entry(probes->unwinder, thread->tid, &regs, probes->pcs, max, n);
 }
 
 static bool walked_through(const struct probes *probes, u32 n, u64 pc)

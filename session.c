@@ -1,0 +1,413 @@
+// SPDX-License-Identifier: MIT
+/*
+ * The run: next event, dispatch, until done. One thread does all of it; what is
+ * slow happens before the first stop, in a forked copy, or after detach.
+ */
+#include "session.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "attach/tracee.h"
+#include "base/clock.h"
+#include "probe/probes.h"
+#include "proc/check_target.h"
+#include "session_image.h"
+#include "session_records.h"
+#include "session_signals.h"
+
+/* How often we let the target run on when no thread is in a state to unmap our memory from. */
+#define DETACH_TRIES 50
+
+struct session {
+	const struct session_config *config;
+	struct session_result *result;
+	struct tracee *tracee;
+	struct image *image;
+	struct records *records;
+	bool loading; /* a program just exec'ed: its libraries are yet to come */
+	bool done;
+	u32 snapshots;  /* how many have been numbered */
+	u32 images;     /* how many have ended with an exec */
+	pid_t reporter; /* the process that makes a snapshot; 0: none */
+	bool orphan;    /* it reports an image that is gone, and leaves no figures */
+	bool wanted;    /* a snapshot was asked for while one is being made */
+	enum session_reason wanted_reason;
+	u64 start_ns, next_interval_ns;
+	struct err late; /* the first report in mid-run that failed */
+};
+
+static int let_go(struct session *s, struct err *err);
+
+/* The libraries are there: from now on everything is recorded. */
+static int begin_recording(struct session *s, struct err *err)
+{
+	int ret = image_check(s->image, err);
+
+	if (ret == -ENOENT && s->images) {
+		log_warn(&s->config->log, "%s", err->msg);
+		err_reset(err);
+		ret = 0;
+	}
+	if (ret)
+		return ret;
+	s->loading = false;
+	log_verbose(&s->config->log, "attached to %d", (int)tracee_pid(s->tracee));
+	return 0;
+}
+
+/* A fresh image stands on its first instruction. */
+static int enter_image(struct session *s, struct err *err)
+{
+	int ret;
+
+	s->records = records_create(err);
+	if (!s->records)
+		return -ENOMEM;
+	s->image = image_create(s->config, tracee_pid(s->tracee), true, err);
+	if (!s->image)
+		return -err->code;
+	ret = image_plant(s->image, s->tracee, err);
+	if (ret)
+		return ret;
+	s->loading = true;
+	return s->image->r_debug.brk ? 0 : begin_recording(s, err);
+}
+
+static void leave_image(struct session *s)
+{
+	records_destroy(s->records);
+	image_destroy(s->image);
+	s->records = NULL;
+	s->image = NULL;
+}
+
+/* The run goes on, and fails in the end. */
+static void failed_in_mid_run(struct session *s, const struct err *err)
+{
+	log_warn(&s->config->log, "%s", err->msg);
+	if (!s->late.code)
+		s->late = *err;
+}
+
+static void reporter_ended(struct session *s, int status)
+{
+	struct err err = ERR_INIT;
+	int ret;
+
+	s->reporter = 0;
+	if (s->orphan)
+		ret = status ? err_set(&err, EIO,
+				       "the report of an image that ended with an exec "
+				       "could not be written")
+			     : 0;
+	else
+		ret = records_finished(s->records, status, &err);
+	s->orphan = false;
+	if (ret)
+		failed_in_mid_run(s, &err);
+	else
+		log_verbose(&s->config->log, "snapshot %u written", s->snapshots);
+}
+
+static void wait_for_reporter(struct session *s)
+{
+	int status;
+
+	if (!s->reporter)
+		return;
+	while (waitpid(s->reporter, &status, 0) < 0)
+		if (errno != EINTR)
+			return;
+	reporter_ended(s, status);
+}
+
+static void snapshot(struct session *s, enum session_reason reason)
+{
+	struct err err = ERR_INIT;
+
+	if (s->loading)
+		return;
+	if (s->reporter) {
+		s->wanted = true;
+		s->wanted_reason = reason;
+		return;
+	}
+	s->wanted = false;
+	if (records_fork(s->records, s->image, reason, ++s->snapshots,
+			 reason == SESSION_EXEC ? s->images : 0, &s->reporter, &err))
+		failed_in_mid_run(s, &err);
+}
+
+/* The memory of the whole process is about to go: the last chance to look at it. */
+static void look_before_exit(struct session *s)
+{
+	struct threads *threads = tracee_threads(s->tracee);
+
+	for (u32 i = 0; i < threads_count(threads); i++)
+		if (!threads_at(threads, i)->exiting && !threads_at(threads, i)->own_process)
+			return;
+	if (!s->image)
+		return;
+	image_sample(s->image);
+	if (proc_usage_read(&s->image->last_usage, s->image->pid, NULL) == 0)
+		s->image->last_usage_known = true;
+}
+
+static int on_exec(struct session *s, struct thread *thread, struct err *err)
+{
+	if (thread->own_process) {
+		probes_thread_gone(s->image->probes, thread);
+		tracee_detach_thread(s->tracee, thread, 0);
+		return 0;
+	}
+	if (s->image) {
+		wait_for_reporter(s);
+		s->images++;
+		snapshot(s, SESSION_EXEC);
+		s->orphan = s->reporter != 0;
+		probes_exec(s->image->probes);
+		leave_image(s);
+	}
+	tracee_exec_done(s->tracee, thread, err);
+	return enter_image(s, err);
+}
+
+static void on_gone(struct session *s, const struct tracee_event *event)
+{
+	if (event->thread->tid == tracee_pid(s->tracee)) {
+		s->result->target_ended = true;
+		s->result->status = event->status;
+	}
+	if (s->image)
+		probes_thread_gone(s->image->probes, event->thread);
+	tracee_forget(s->tracee, event->thread);
+	s->done = threads_count(tracee_threads(s->tracee)) == 0;
+}
+
+/* A forked child: its copy of the text must be clean before it runs. */
+static void release(struct session *s, pid_t child)
+{
+	struct err err = ERR_INIT;
+
+	if (probes_clean_child(s->image->probes, child, &err))
+		log_warn(&s->config->log, "%s", err.msg);
+	tracee_release(child);
+}
+
+static void on_trap(struct session *s, struct thread *thread)
+{
+	switch (probes_trap(s->image->probes, thread)) {
+	case PROBE_RESUME:
+		tracee_resume(s->tracee, thread, 0);
+		break;
+	case PROBE_FOREIGN:
+		tracee_signal_fixup(s->tracee, thread, SIGTRAP);
+		tracee_resume(s->tracee, thread, SIGTRAP);
+		break;
+	case PROBE_LATER:
+		break;
+	}
+}
+
+static void on_signal(struct session *s, struct thread *thread, int sig)
+{
+	if (!probes_signal(s->image->probes, thread))
+		return;
+	tracee_signal_fixup(s->tracee, thread, sig);
+	tracee_resume(s->tracee, thread, sig);
+}
+
+static int dispatch(struct session *s, const struct tracee_event *event, struct err *err)
+{
+	int ret = 0;
+
+	if (event->kind == EVENT_STRANGER) {
+		if (event->newborn == s->reporter)
+			reporter_ended(s, event->status);
+		return 0;
+	}
+	if (event->newborn) {
+		release(s, event->newborn);
+		return 0;
+	}
+	switch (event->kind) {
+	case EVENT_TRAP:
+		on_trap(s, event->thread);
+		break;
+	case EVENT_SIGNAL:
+		on_signal(s, event->thread, event->signal);
+		break;
+	case EVENT_GONE:
+		on_gone(s, event);
+		break;
+	case EVENT_EXEC: {
+		struct thread *thread = event->thread;
+		bool ours = !thread->own_process;
+
+		ret = on_exec(s, thread, err);
+		if (ret == 0 && ours)
+			tracee_resume(s->tracee, thread, 0);
+		break;
+	}
+	case EVENT_EXIT:
+		look_before_exit(s);
+		tracee_resume(s->tracee, event->thread, 0);
+		break;
+	case EVENT_STOP:
+		tracee_resume_one(s->tracee, event->thread);
+		break;
+	default:
+		tracee_resume(s->tracee, event->thread, 0);
+		break;
+	}
+	return ret;
+}
+
+/* Things that are due by the clock or by a signal to us. */
+static void housekeeping(struct session *s)
+{
+	u64 now = clock_ns();
+
+	if (session_signals_stop())
+		s->done = true;
+	if (session_signals_snapshot())
+		snapshot(s, SESSION_SIGNAL);
+	else if (s->wanted && !s->reporter)
+		snapshot(s, s->wanted_reason);
+	if (!session_signals_ticked())
+		return;
+	if (s->image && !s->loading)
+		image_sample(s->image);
+	if (s->config->interval > 0 && now >= s->next_interval_ns) {
+		s->next_interval_ns += (u64)(s->config->interval * 1e9);
+		snapshot(s, SESSION_INTERVAL);
+	}
+	if (s->config->duration > 0 && now - s->start_ns >= (u64)(s->config->duration * 1e9))
+		s->done = true;
+}
+
+static int loop(struct session *s, struct err *err)
+{
+	struct tracee_event event;
+	int ret;
+
+	while (!s->done) {
+		ret = tracee_next(s->tracee, &event);
+		if (ret == -ECHILD)
+			break;
+		if (ret && ret != -EINTR)
+			return err_sys(err, -ret, "cannot wait for the target");
+		if (ret == 0) {
+			ret = dispatch(s, &event, err);
+			if (ret)
+				return ret;
+		}
+		if (s->loading && s->image && s->image->loaded) {
+			ret = begin_recording(s, err);
+			if (ret)
+				return ret;
+		}
+		housekeeping(s);
+	}
+	return 0;
+}
+
+/* Everything out of the target, every thread free. */
+static int let_go(struct session *s, struct err *err)
+{
+	struct tracee_event event;
+	int ret = 0;
+	pid_t child;
+
+	for (int i = 0; i < DETACH_TRIES; i++) {
+		if (!threads_count(tracee_threads(s->tracee)))
+			return 0;
+		ret = tracee_stop_all(s->tracee, err);
+		if (!s->image || !s->image->probes)
+			break;
+		while ((child = tracee_take_newborn(s->tracee)))
+			release(s, child);
+		ret = probes_remove(s->image->probes, err);
+		if (ret != -EAGAIN)
+			break;
+		/* Every thread is about to get a signal: hand these out and try again. */
+		tracee_resume_all(s->tracee);
+		for (u32 n = threads_count(tracee_threads(s->tracee)); n > 0; n--) {
+			if (tracee_next(s->tracee, &event) == 0)
+				dispatch(s, &event, NULL);
+		}
+	}
+	tracee_detach(s->tracee);
+	return ret == -EAGAIN ? err_set(err, EAGAIN, "memory of ours was left in the target") : ret;
+}
+
+static int start(struct session *s, struct err *err)
+{
+	const struct session_config *config = s->config;
+
+	if (!config->pid) {
+		s->tracee = tracee_launch(config->command, err);
+		s->result->command_failed = !s->tracee;
+		return s->tracee ? 0 : -err->code;
+	}
+	s->records = records_create(err);
+	if (!s->records || proc_check_target(config->pid, err))
+		return -err->code;
+	s->image = image_create(config, config->pid, false, err);
+	if (!s->image || image_check(s->image, err))
+		return -err->code;
+	s->tracee = tracee_seize(config->pid, err);
+	if (!s->tracee || image_plant(s->image, s->tracee, err))
+		return -err->code;
+	return begin_recording(s, err);
+}
+
+/* The run is over: the last report, unless there is nothing to say. */
+static int last_report(struct session *s, struct err *err)
+{
+	enum session_reason reason = s->result->target_ended ? SESSION_EXIT : SESSION_DETACH;
+
+	wait_for_reporter(s);
+	if (!s->image || s->loading)
+		return 0;
+	return records_now(s->records, s->image, reason, ++s->snapshots, 0, err);
+}
+
+int session_run(const struct session_config *config, struct session_result *result, struct err *err)
+{
+	struct session s = {.config = config, .result = result};
+	int ret, undo;
+
+	memset(result, 0, sizeof(*result));
+	ret = session_signals_install(config->proc_interval_ms, err);
+	if (ret)
+		return ret;
+	ret = start(&s, err);
+	s.start_ns = clock_ns();
+	s.next_interval_ns = s.start_ns + (u64)(config->interval * 1e9);
+	if (ret == 0)
+		ret = loop(&s, err);
+	if (s.tracee) {
+		/* A command that we started and that has not run a line of its own yet. */
+		if (ret && s.loading && !s.images)
+			kill(tracee_pid(s.tracee), SIGKILL);
+		undo = let_go(&s, ret ? NULL : err);
+		if (!ret)
+			ret = undo;
+	}
+	if (ret == 0)
+		ret = last_report(&s, err);
+	else
+		wait_for_reporter(&s);
+	if (ret == 0 && s.late.code)
+		ret = err_set(err, s.late.code, "%s", s.late.msg);
+	leave_image(&s);
+	tracee_destroy(s.tracee);
+	session_signals_remove();
+	return ret;
+}

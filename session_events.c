@@ -1,0 +1,130 @@
+// SPDX-License-Identifier: MIT
+/*
+ * From probes to the books: heap events into the ledger, walked stacks into
+ * interned ones.
+ */
+#include <errno.h>
+#include <string.h>
+
+#include "base/frame.h"
+#include "session_image.h"
+
+/* Kept between the beginning of a realloc and its end. */
+struct realloc_state {
+	struct ledger_block block;
+	bool known;
+};
+
+_Static_assert(sizeof(struct realloc_state) <= REALLOC_SCRATCH, "realloc state fits its place");
+
+static bool is_code(void *ctx, u64 address, u32 *id)
+{
+	const struct image *image = ctx;
+	const struct module *module = modules_at(image->modules, address);
+
+	if (!module || module->fd < 0 || module->is_vdso || address < module->text_start ||
+	    address >= module->text_end)
+		return false;
+	*id = module->id;
+	return true;
+}
+
+static int stack(void *ctx, const u64 *pcs, u32 n, enum unwind_end end, u32 *id)
+{
+	struct image *image = ctx;
+	u64 frames[UNWIND_MAX_DEPTH + 1];
+
+	for (u32 i = 0; i < n; i++) {
+		const struct module *module = modules_at(image->modules, pcs[i]);
+
+		frames[i] = frame_make(module ? module->id : 0, pcs[i]);
+	}
+	if (end != UNWIND_OUTERMOST)
+		frames[n++] = end == UNWIND_DEPTH ? FRAME_CUT_DEPTH : FRAME_CUT_LOST;
+	return stacks_intern(image->stacks, frames, n, id);
+}
+
+static void lost(void *ctx, const char *why)
+{
+	struct image *image = ctx;
+
+	image->lost_events++;
+	image->lost_why = why;
+}
+
+static int allocated(struct image *image, const struct heap_event *event, u32 now)
+{
+	struct ledger_block block = {
+		.address = event->address,
+		.size = event->size,
+		.stack = event->stack,
+		.time = now,
+	};
+
+	return ledger_alloc(image->ledger, &block, event->thread);
+}
+
+static int realloc_event(struct image *image, const struct heap_event *event, u32 now)
+{
+	struct realloc_state state;
+
+	if (event->kind == HEAP_REALLOC_BEGIN) {
+		memset(&state, 0, sizeof(state));
+		state.known = ledger_take(image->ledger, event->address, &state.block);
+		memcpy(event->realloc, &state, sizeof(state));
+		return 0;
+	}
+	memcpy(&state, event->realloc, sizeof(state));
+	if (event->kind == HEAP_REALLOC_DONE) {
+		ledger_retire(image->ledger, &state.block, state.known, event->thread);
+		return event->address ? allocated(image, event, now) : 0;
+	}
+	if (event->kind == HEAP_REALLOC_FAILED)
+		ledger_failed(image->ledger, event->thread);
+	return state.known ? ledger_put_back(image->ledger, &state.block) : 0;
+}
+
+static void event(void *ctx, const struct heap_event *event)
+{
+	struct image *image = ctx;
+	u32 now = image_now(image);
+	int ret = 0;
+
+	switch (event->kind) {
+	case HEAP_ALLOC:
+		ret = allocated(image, event, now);
+		break;
+	case HEAP_FAILED:
+		ledger_failed(image->ledger, event->thread);
+		break;
+	case HEAP_FREE:
+		ledger_free(image->ledger, event->address, event->thread, now);
+		break;
+	default:
+		ret = realloc_event(image, event, now);
+		break;
+	}
+	if (ret)
+		lost(image, "memattach is out of memory");
+}
+
+/* The list of modules is about to change or has changed. */
+static void rendezvous(void *ctx)
+{
+	struct image *image = ctx;
+	struct err err = ERR_INIT;
+
+	if (r_debug_state(&image->r_debug, &image->reader) != 0)
+		return;
+	if (image_update(image, &err))
+		log_warn(&image->config->log, "%s", err.msg);
+	image->loaded = true;
+}
+
+const struct probe_host image_host = {
+	.is_code = is_code,
+	.stack = stack,
+	.event = event,
+	.rendezvous = rendezvous,
+	.lost = lost,
+};

@@ -1,0 +1,247 @@
+// SPDX-License-Identifier: MIT
+#include "session_image.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "base/clock.h"
+#include "proc/maps.h"
+#include "session_scan.h"
+
+static int create_books(struct image *image, struct err *err)
+{
+	image->ledger = ledger_create(err);
+	image->stacks = stacks_create(err);
+	image->timeline = timeline_create(err);
+	image->modules = modules_create(image->pid, err);
+	if (!image->ledger || !image->stacks || !image->timeline || !image->modules)
+		return -ENOMEM;
+	image->unwinder = unwinder_create(image->config->unwind, image->pid, &image->reader, err);
+	return image->unwinder ? 0 : -ENOMEM;
+}
+
+struct image *image_create(const struct session_config *config, pid_t pid, bool whole_life,
+			   struct err *err)
+{
+	struct image *image = calloc(1, sizeof(*image));
+	struct timespec now;
+
+	if (!image) {
+		err_set(err, ENOMEM, "out of memory");
+		return NULL;
+	}
+	image->config = config;
+	image->pid = pid;
+	image->whole_life = whole_life;
+	image->memory.fd = -1;
+	image->start_ns = clock_ns();
+	clock_gettime(CLOCK_REALTIME, &now);
+	image->start_time = (double)now.tv_sec + (double)now.tv_nsec / 1e9;
+	image->reader = proc_mem_reader(&image->memory);
+	if (proc_mem_open(&image->memory, pid, err) ||
+	    proc_identity_read(&image->identity, pid, err) ||
+	    proc_sampler_init(&image->sampler, pid, err))
+		goto fail;
+	image->sampling = true;
+	if (create_books(image, err) || image_update(image, err))
+		goto fail;
+	/* Figures to compare with later; a process that ends now is noticed when it is seized. */
+	proc_usage_read(&image->usage_at_start, pid, NULL);
+	return image;
+fail:
+	image_destroy(image);
+	return NULL;
+}
+
+void image_destroy(struct image *image)
+{
+	if (!image)
+		return;
+	probes_destroy(image->probes);
+	unwinder_destroy(image->unwinder);
+	modules_destroy(image->modules);
+	timeline_destroy(image->timeline);
+	stacks_destroy(image->stacks);
+	ledger_destroy(image->ledger);
+	if (image->sampling)
+		proc_sampler_deinit(&image->sampler);
+	proc_identity_deinit(&image->identity);
+	proc_mem_close(&image->memory);
+	free(image->candidates);
+	free(image->known);
+	free(image->allocators);
+	free(image);
+}
+
+static int add_module(struct image *image, const struct module *module, struct err *err)
+{
+	struct unwind_module unwind = {
+		.id = module->id,
+		.start = module->start,
+		.end = module->end,
+		.bias = module->bias,
+		.fd = module->fd,
+		.path = module->path,
+	};
+	int ret = unwinder_add_module(image->unwinder, &unwind, err);
+
+	log_verbose(&image->config->log, "module %s at %#lx", module->path, module->start);
+	return ret ? ret : scan_module(image, module, err);
+}
+
+static void remove_module(struct image *image, const struct module *module)
+{
+	log_verbose(&image->config->log, "module %s is gone", module->path);
+	unwinder_remove_module(image->unwinder, module->id);
+	if (image->probes)
+		probes_forget_module(image->probes, module->id);
+	scan_forget(image, module->id);
+}
+
+/* Compares what is mapped with what was when we last looked. */
+static int apply_changes(struct image *image, struct err *err)
+{
+	u32 n = modules_count(image->modules);
+	u32 *known = realloc(image->known, ((size_t)n + 1) * sizeof(*known));
+
+	if (!known)
+		return err_set(err, ENOMEM, "out of memory");
+	image->known = known;
+	for (; image->known_cap < (size_t)n + 1; image->known_cap++)
+		image->known[image->known_cap] = false;
+	/* Those that are gone first: another may be mapped in their place. */
+	for (u32 id = 1; id <= n; id++) {
+		const struct module *module = modules_get(image->modules, id);
+
+		if (image->known[id] && !module->mapped) {
+			remove_module(image, module);
+			image->known[id] = false;
+		}
+	}
+	for (u32 id = 1; id <= n; id++) {
+		const struct module *module = modules_get(image->modules, id);
+		int ret;
+
+		if (image->known[id] || !module->mapped)
+			continue;
+		ret = add_module(image, module, err);
+		if (ret)
+			return ret;
+		image->known[id] = true;
+	}
+	return 0;
+}
+
+/* Where the dynamic linker tells of changes; it may not have been mapped before. */
+static void find_rendezvous(struct image *image)
+{
+	const struct module *linker;
+
+	if (image->r_debug.brk)
+		return;
+	if (r_debug_find(image->modules, &image->reader, &image->r_debug, NULL))
+		return;
+	linker = modules_at(image->modules, image->r_debug.brk);
+	if (!linker || !image->probes)
+		return;
+	if (probes_add_rendezvous(image->probes, image->r_debug.brk, linker->id, NULL))
+		log_warn(&image->config->log, "modules that are loaded later will not be noticed");
+}
+
+int image_update(struct image *image, struct err *err)
+{
+	struct maps maps;
+	bool changed;
+	int ret;
+
+	ret = maps_read(&maps, image->pid, err);
+	if (ret)
+		return ret;
+	ret = modules_update(image->modules, &maps, &changed, err);
+	maps_deinit(&maps);
+	if (ret || !changed)
+		return ret;
+	ret = apply_changes(image, err);
+	if (ret)
+		return ret;
+	find_rendezvous(image);
+	return image->probes ? scan_plant(image, err) : 0;
+}
+
+/*
+ * Displaced instructions need memory near the modules that will have most
+ * breakpoints: the program itself and each allocator. One thread stops for it.
+ */
+static void prepare_areas(struct image *image)
+{
+	const struct module *main = NULL;
+	struct err err = ERR_INIT;
+	struct thread *thread;
+
+	thread = tracee_stop_one(image->tracee);
+	if (!thread)
+		return;
+	for (u32 id = 1; id <= modules_count(image->modules) && !main; id++)
+		if (modules_get(image->modules, id)->is_main)
+			main = modules_get(image->modules, id);
+	if (main)
+		probes_prepare(image->probes, main->text_start, thread, &err);
+	for (size_t i = 0; i < image->candidates_n; i++)
+		probes_prepare(image->probes, image->candidates[i].address, thread, &err);
+	tracee_resume_one(image->tracee, thread);
+	if (err.code)
+		log_verbose(&image->config->log, "breakpoints will be stepped over: %s", err.msg);
+}
+
+int image_plant(struct image *image, struct tracee *tracee, struct err *err)
+{
+	struct probe_host host = image_host;
+	const struct module *linker;
+	int ret;
+
+	host.ctx = image;
+	image->tracee = tracee;
+	image->probes = probes_create(tracee, image->unwinder, image->config->depth, &host, err);
+	if (!image->probes)
+		return -ENOMEM;
+	probes_set_entry(image->probes, image->identity.entry);
+	if (!image->whole_life)
+		prepare_areas(image);
+	linker = modules_at(image->modules, image->r_debug.brk);
+	if (linker) {
+		ret = probes_add_rendezvous(image->probes, image->r_debug.brk, linker->id, err);
+		if (ret)
+			return ret;
+	}
+	ret = image_update(image, err);
+	return ret ? ret : scan_plant(image, err);
+}
+
+u32 image_now(const struct image *image)
+{
+	return (u32)((clock_ns() - image->start_ns) / 1000000);
+}
+
+void image_sample(struct image *image)
+{
+	struct timeline_point point;
+	struct ledger_totals totals;
+	struct proc_sample sample;
+
+	if (proc_sampler_read(&image->sampler, &sample))
+		return;
+	ledger_totals(image->ledger, &totals);
+	point = (struct timeline_point){
+		.time = image_now(image),
+		.live_bytes = totals.live_bytes,
+		.live_blocks = totals.live_blocks,
+		.rss = sample.vm_rss,
+		.vsz = sample.vm_size,
+		.swap = sample.vm_swap,
+		.minor_faults = sample.minor_faults,
+		.major_faults = sample.major_faults,
+	};
+	timeline_add(image->timeline, &point);
+}

@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef MEMATTACH_SESSION_IMAGE_H
+#define MEMATTACH_SESSION_IMAGE_H
+
+#include "attach/tracee.h"
+#include "probe/probes.h"
+#include "proc/sampler.h"
+#include "session.h"
+#include "symbols/r_debug.h"
+
+/*
+ * One program image of the target, from attach or exec to its end: its modules,
+ * the probes in them, and the books kept of it.
+ */
+struct image {
+	const struct session_config *config;
+	pid_t pid;
+	bool whole_life;
+	u64 start_ns;
+	double start_time;
+	struct proc_identity identity;
+	struct modules *modules;
+	struct unwinder *unwinder;
+	struct ledger *ledger;
+	struct stacks *stacks;
+	struct timeline *timeline;
+	struct proc_sampler sampler;
+	bool sampling;
+	struct proc_usage usage_at_start;
+	struct proc_usage last_usage; /* read while the memory was still there */
+	bool last_usage_known;
+	struct proc_mem
+		memory; /* of our own, since there is none of a tracee before it is seized */
+	struct mem_reader reader;
+	struct r_debug_info r_debug;
+	bool loaded; /* the dynamic linker has said once that all modules are there */
+	/* Module ids up to this one have been looked through for allocators. */
+	struct candidate *candidates;
+	size_t candidates_n, candidates_cap;
+	u32 scanned;
+	u32 *known; /* for each module id: was it mapped when we last looked */
+	size_t known_cap;
+	const char **allocators;
+	size_t allocators_n, allocators_cap;
+	struct tracee *tracee; /* NULL until image_plant */
+	struct probes *probes;
+	u64 lost_events;
+	const char *lost_why;
+	bool out_of_memory;
+};
+
+/* A function to probe. */
+struct candidate {
+	u64 address;
+	u32 module;
+	struct call_spec spec;
+};
+
+/*
+ * Reads what there is to know of pid's present image before any thread is
+ * stopped: modules, unwind tables, allocator functions. whole_life: it has not
+ * run yet. NULL with err filled on failure.
+ */
+struct image *image_create(const struct session_config *config, pid_t pid, bool whole_life,
+			   struct err *err);
+void image_destroy(struct image *image);
+
+/*
+ * Looks at the mappings again: new modules are read, those that are gone are
+ * forgotten with their breakpoints. 0 or -errno.
+ */
+int image_update(struct image *image, struct err *err);
+
+/*
+ * Plants the breakpoints of all allocators known so far, in a seized process.
+ * The target may run meanwhile. 0 or -errno with err filled.
+ */
+int image_plant(struct image *image, struct tracee *tracee, struct err *err);
+
+/*
+ * Whether there is anything to record, and every --alloc and so on was found: 0, or
+ * -ENOENT with err saying where it was looked for.
+ */
+int image_check(const struct image *image, struct err *err);
+
+/* Milliseconds since the image's start. */
+u32 image_now(const struct image *image);
+
+/* Adds a sample to the timeline. */
+void image_sample(struct image *image);
+
+/* What probes call: the books. (session_events.c) */
+extern const struct probe_host image_host;
+
+#endif

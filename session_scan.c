@@ -1,0 +1,210 @@
+// SPDX-License-Identifier: MIT
+/*
+ * Which functions of a module are allocators. One pass over its symbols collects
+ * everything that has such a name; then it is decided which of them count:
+ *
+ *   prefixed ones (je_malloc) only if the module has that prefix's malloc, since
+ *   tc_new may be anybody's;
+ *   operator new and delete only if the module also has a malloc that is not
+ *   glibc's: libstdc++ and programs call malloc in theirs and would be counted
+ *   there, at twice the cost.
+ */
+#include "session_scan.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/guard.h"
+#include "base/vec.h"
+#include "symbols/elf_symbols.h"
+
+struct match {
+	u64 address;
+	struct call_spec spec;
+	enum allocator_group group;
+};
+
+struct scan {
+	struct image *image;
+	const struct module *module;
+	struct match *items;
+	size_t n, cap;
+	u64 malloc_address, libc_malloc_address;
+	bool has_prefix[ALLOCATOR_PREFIXES];
+};
+
+static int add_candidate(struct image *image, u64 address, u32 module, const struct call_spec *spec)
+{
+	for (size_t i = 0; i < image->candidates_n; i++)
+		if (image->candidates[i].address == address)
+			return 0;
+	if (vec_reserve((void **)&image->candidates, &image->candidates_cap,
+			image->candidates_n + 1, sizeof(struct candidate)))
+		return -ENOMEM;
+	image->candidates[image->candidates_n++] =
+		(struct candidate){.address = address, .module = module, .spec = *spec};
+	return 0;
+}
+
+static bool in_text(const struct module *module, u64 address)
+{
+	return address >= module->text_start && address < module->text_end;
+}
+
+static int match_custom(struct scan *scan, const struct elf_symbol *symbol)
+{
+	const struct session_config *config = scan->image->config;
+
+	for (size_t i = 0; i < config->customs_n; i++) {
+		struct custom_spec *custom = &config->customs[i];
+
+		if (!custom->name || strcmp(custom->name, symbol->name) != 0 ||
+		    !custom_spec_matches_module(custom, scan->module->path))
+			continue;
+		custom->found++;
+		if (add_candidate(scan->image, symbol->address, scan->module->id, &custom->call))
+			return -ENOMEM;
+	}
+	return 0;
+}
+
+static int visit(void *ctx, const struct elf_symbol *symbol)
+{
+	struct scan *scan = ctx;
+	enum allocator_group group;
+	const struct call_spec *spec;
+	bool is_malloc;
+	int ret;
+
+	if (!in_text(scan->module, symbol->address) || symbol->is_ifunc)
+		return 0;
+	ret = match_custom(scan, symbol);
+	if (ret)
+		return ret;
+	if (allocator_is_glibc_internal(symbol->name))
+		scan->libc_malloc_address = symbol->address;
+	spec = allocator_find(symbol->name, &group, &is_malloc);
+	if (is_malloc && group == GROUP_C)
+		scan->malloc_address = symbol->address;
+	if (is_malloc && group >= GROUP_PREFIX)
+		scan->has_prefix[group - GROUP_PREFIX] = true;
+	if (!spec)
+		return 0;
+	if (vec_reserve((void **)&scan->items, &scan->cap, scan->n + 1, sizeof(struct match)))
+		return -ENOMEM;
+	scan->items[scan->n++] =
+		(struct match){.address = symbol->address, .spec = *spec, .group = group};
+	return 0;
+}
+
+static bool counts(const struct scan *scan, const struct match *match)
+{
+	bool own_malloc = scan->malloc_address && scan->malloc_address != scan->libc_malloc_address;
+
+	switch (match->group) {
+	case GROUP_C:
+		/* A lone function called free is some program's own. */
+		return scan->malloc_address != 0;
+	case GROUP_OPERATOR:
+		for (u32 i = 0; i < ALLOCATOR_PREFIXES; i++)
+			own_malloc |= scan->has_prefix[i];
+		return own_malloc;
+	default:
+		return scan->has_prefix[match->group - GROUP_PREFIX];
+	}
+}
+
+static int match_offsets(struct image *image, const struct module *module)
+{
+	for (size_t i = 0; i < image->config->customs_n; i++) {
+		struct custom_spec *custom = &image->config->customs[i];
+		u64 address = custom->offset + module->bias;
+
+		if (custom->name || !custom_spec_matches_module(custom, module->path) ||
+		    !in_text(module, address))
+			continue;
+		custom->found++;
+		if (add_candidate(image, address, module->id, &custom->call))
+			return -ENOMEM;
+	}
+	return 0;
+}
+
+static int note_allocator(struct image *image, const struct module *module)
+{
+	if (vec_reserve((void **)&image->allocators, &image->allocators_cap,
+			image->allocators_n + 1, sizeof(char *)))
+		return -ENOMEM;
+	for (size_t i = 0; i < image->allocators_n; i++)
+		if (strcmp(image->allocators[i], module->path) == 0)
+			return 0;
+	image->allocators[image->allocators_n++] = module->path;
+	return 0;
+}
+
+int scan_module(struct image *image, const struct module *module, struct err *err)
+{
+	struct scan scan = {.image = image, .module = module};
+	size_t before = image->candidates_n;
+	int ret;
+
+	if (module->fd < 0 || module->is_vdso)
+		return 0;
+	ret = elf_symbols_visit(module, visit, &scan);
+	for (size_t i = 0; i < scan.n && !ret; i++)
+		if (counts(&scan, &scan.items[i]))
+			ret = add_candidate(image, scan.items[i].address, module->id,
+					    &scan.items[i].spec);
+	free(scan.items);
+	if (!ret)
+		ret = match_offsets(image, module);
+	if (!ret && image->candidates_n > before) {
+		log_verbose(&image->config->log, "%zu allocator functions in %s",
+			    image->candidates_n - before, module->path);
+		ret = note_allocator(image, module);
+	}
+	return ret ? err_set(err, -ret, "out of memory") : 0;
+}
+
+void scan_forget(struct image *image, u32 module)
+{
+	size_t kept = 0;
+
+	for (size_t i = 0; i < image->candidates_n; i++)
+		if (image->candidates[i].module != module)
+			image->candidates[kept++] = image->candidates[i];
+	image->candidates_n = kept;
+}
+
+int scan_plant(struct image *image, struct err *err)
+{
+	for (size_t i = 0; i < image->candidates_n; i++) {
+		const struct candidate *c = &image->candidates[i];
+		int ret = probes_add(image->probes, c->address, c->module, &c->spec, err);
+
+		if (ret)
+			return ret;
+	}
+	return 0;
+}
+
+int image_check(const struct image *image, struct err *err)
+{
+	u32 n = 0;
+
+	for (u32 id = 1; id <= modules_count(image->modules); id++)
+		n += modules_get(image->modules, id)->mapped;
+	for (size_t i = 0; i < image->config->customs_n; i++)
+		if (!image->config->customs[i].found)
+			return err_set(err, ENOENT,
+				       "no function '%s' in any of the %u modules of process %d; "
+				       "see the names with nm -D, or use MODULE!0xOFFSET",
+				       image->config->customs[i].option, n, (int)image->pid);
+	if (image->candidates_n)
+		return 0;
+	return err_set(err, ENOENT,
+		       "no allocator found in the %u modules of process %d (%s and its libraries); "
+		       "name one with --alloc NAME and --free NAME",
+		       n, (int)image->pid, image->identity.exe);
+}

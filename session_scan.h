@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef MEMATTACH_SESSION_SCAN_H
+#define MEMATTACH_SESSION_SCAN_H
+
+#include "session_image.h"
+
+/* Finds the allocator functions of a module and adds them to image->candidates. 0 or -errno. */
+int scan_module(struct image *image, const struct module *module, struct err *err);
+
+/* Forgets the candidates of a module. */
+void scan_forget(struct image *image, u32 module);
+
+/* Plants a breakpoint on every candidate that has none. 0 or -errno. */
+int scan_plant(struct image *image, struct err *err);
+
+#endif
