@@ -11,8 +11,10 @@
 VERSION := 0.1.0
 PREFIX  ?= /usr/local
 BUILD   ?= build
-CC      ?= gcc
-CXX     ?= g++
+# make's own default is cc.
+ifeq ($(origin CC),default)
+CC := gcc
+endif
 
 CFLAGS   ?= -O2 -g
 WARN     := -Wall -Wextra -Werror

@@ -167,7 +167,7 @@ static void make_snapshot(struct records *records, struct image *image, enum ses
 	int fd = records->pending;
 	struct saved *saved = calloc(1, sizeof(*saved));
 	size_t n = records->n;
-	const struct session_record *record;
+	const struct session_record *record = NULL;
 	int ret;
 
 	if (!saved)
@@ -179,7 +179,7 @@ static void make_snapshot(struct records *records, struct image *image, enum ses
 		saved->complete = true;
 	}
 	if (write_all(fd, saved, sizeof(*saved)) ||
-	    (saved->complete &&
+	    (record &&
 	     write_all(fd, record->sites, record->sites_n * sizeof(*record->sites))))
 		_exit(125);
 	_exit(ret ? 125 : 0);
