@@ -89,6 +89,15 @@ void elf_file_close(struct elf_file *file)
 	*file = (struct elf_file){.fd = -1};
 }
 
+void elf_file_release(struct elf_file *file)
+{
+	if (file->elf)
+		elf_cntl(file->elf, ELF_C_FDDONE);
+	if (file->fd > 0)
+		close(file->fd);
+	file->fd = -1;
+}
+
 Elf_Scn *elf_file_section(const struct elf_file *file, const char *name, GElf_Shdr *shdr)
 {
 	Elf_Scn *scn = NULL;

@@ -27,6 +27,9 @@ int elf_file_open(struct elf_file *file, int fd);
 /* Takes one that was not opened, if it is all zero. */
 void elf_file_close(struct elf_file *file);
 
+/* Closes the descriptor alone: what was read before stays valid, no more can be read. */
+void elf_file_release(struct elf_file *file);
+
 /* The first section of this name, or of this sh_type; NULL if there is none. *shdr is filled. */
 Elf_Scn *elf_file_section(const struct elf_file *file, const char *name, GElf_Shdr *shdr);
 Elf_Scn *elf_file_section_of_type(const struct elf_file *file, u32 type, GElf_Shdr *shdr);

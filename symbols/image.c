@@ -75,6 +75,13 @@ void image_close(struct image *image)
 	elf_headers_deinit(&image->headers);
 }
 
+void image_release_files(struct image *image)
+{
+	elf_file_release(&image->own);
+	elf_file_release(&image->mini);
+	elf_file_release(&image->debug.elf);
+}
+
 int image_visit(const struct image *image,
 		int (*visit)(void *ctx, const Elf64_Sym *symbol, const char *name), void *ctx)
 {

@@ -36,6 +36,9 @@ void image_close(struct image *image);
 /* Looks for the debug file, and adds its .symtab, if that was not done yet. */
 void image_open_debug(struct image *image, const struct module *module);
 
+/* Closes the descriptors; what was read stays. A report opens many modules at once. */
+void image_release_files(struct image *image);
+
 /*
  * Calls visit for each symbol that is defined and has a name; the name, which may
  * have an @VERSION at its end, is valid until image_close. Stops when visit returns
