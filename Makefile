@@ -54,7 +54,10 @@ $(BUILD)/%.o: %.S
 	@mkdir -p $(@D)
 	$(CC) $(CPPFLAGS) $(ALL_CFLAGS) -c -o $@ $<
 
+include install.mk
 include tests/tests.mk
+# The others, but for those that tests.mk has included itself.
+include $(filter-out $(MAKEFILE_LIST),$(sort $(wildcard tests/*.mk)))
 
 -include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
 
