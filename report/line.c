@@ -160,10 +160,10 @@ void line_style(struct line *line, enum line_style style)
 
 	if (!line->color)
 		return;
-	if (line->styled)
+	if (line->style != STYLE_NONE)
 		append(line, codes[STYLE_NONE], strlen(codes[STYLE_NONE]), 0);
-	line->styled = style != STYLE_NONE;
-	if (line->styled)
+	line->style = style;
+	if (style != STYLE_NONE)
 		append(line, codes[style], strlen(codes[style]), 0);
 }
 
@@ -195,6 +195,7 @@ static size_t unbreakable(const char *text)
 
 void line_end_wrapped(struct line *line, FILE *f, const char *text, u32 indent, u32 width)
 {
+	enum line_style style = line->style;
 	bool first = true;
 
 	for (text += strspn(text, " "); *text; text += strspn(text, " ")) {
@@ -204,6 +205,7 @@ void line_end_wrapped(struct line *line, FILE *f, const char *text, u32 indent, 
 		if (!first && line->columns + 1 + columns > width) {
 			line_end(line, f);
 			line_pad(line, indent);
+			line_style(line, style);
 		} else if (!first) {
 			line_add(line, " ");
 		}

@@ -6,6 +6,14 @@
 
 #include "base/types.h"
 
+enum line_style {
+	STYLE_NONE,
+	STYLE_HEADING,
+	STYLE_GUILTY, /* what to look at first */
+	STYLE_WARNING,
+	STYLE_DIM,
+};
+
 /*
  * One line of a report for a terminal while it is put together. It knows how
  * many columns it takes, so that columns align whatever a name holds, and it
@@ -15,17 +23,9 @@ struct line {
 	char *text;
 	size_t n, cap;
 	u32 columns;
-	bool color;  /* are styles written? */
-	bool styled; /* a style is on */
-	bool failed; /* out of memory: the line is incomplete */
-};
-
-enum line_style {
-	STYLE_NONE,
-	STYLE_HEADING,
-	STYLE_GUILTY, /* what to look at first */
-	STYLE_WARNING,
-	STYLE_DIM,
+	enum line_style style; /* that is on */
+	bool color;            /* are styles written? */
+	bool failed;           /* out of memory: the line is incomplete */
 };
 
 void line_init(struct line *line, bool color);
@@ -59,7 +59,7 @@ void line_end(struct line *line, FILE *f);
  * Writes a text, which may be a string of the target, and breaks it between
  * words (not behind a number) so that lines have at most width columns if
  * possible. The line may hold something before it; further lines begin at
- * column indent.
+ * column indent, in the same style.
  */
 void line_end_wrapped(struct line *line, FILE *f, const char *text, u32 indent, u32 width);
 

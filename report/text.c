@@ -15,6 +15,7 @@
 
 #define WIDTH_DEFAULT 100
 #define WIDTH_MIN     60
+#define PROSE_MAX     100 /* longer lines of prose are hard to read */
 
 void text_heading(struct text *text, const char *heading)
 {
@@ -38,7 +39,7 @@ static void write_nothing(struct text *text)
 			 "longer (--duration), or while it works. Or it has an allocator that "
 			 "memattach does not know: name its functions (--alloc, --free).");
 	putc('\n', text->f);
-	line_end_wrapped(&text->line, text->f, advice, 0, text->width);
+	line_end_wrapped(&text->line, text->f, advice, 0, text->prose);
 }
 
 static int write_body(struct text *text)
@@ -76,6 +77,7 @@ static void init(struct text *text, FILE *f, const struct capture *capture, size
 	text->width = options->width ? options->width : WIDTH_DEFAULT;
 	if (text->width < WIDTH_MIN)
 		text->width = WIDTH_MIN;
+	text->prose = text->width < PROSE_MAX ? text->width : PROSE_MAX;
 	line_init(&text->line, options->color);
 }
 

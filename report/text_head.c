@@ -25,7 +25,7 @@ __attribute__((format(printf, 3, 4))) static void entry(struct text *text, const
 	line_add(&text->line, "%s", label);
 	line_style(&text->line, STYLE_NONE);
 	line_pad(&text->line, LABEL_WIDTH);
-	line_end_wrapped(&text->line, text->f, value, LABEL_WIDTH, text->width);
+	line_end_wrapped(&text->line, text->f, value, LABEL_WIDTH, text->prose);
 }
 
 /* A sentence that nobody may overlook. */
@@ -39,7 +39,7 @@ __attribute__((format(printf, 2, 3))) static void warning(struct text *text, con
 	va_end(ap);
 	line_style(&text->line, STYLE_WARNING);
 	line_add(&text->line, "  ! ");
-	line_end_wrapped(&text->line, text->f, value, 4, text->width);
+	line_end_wrapped(&text->line, text->f, value, 4, text->prose);
 }
 
 static void write_title(struct text *text)
@@ -47,7 +47,7 @@ static void write_title(struct text *text)
 	const struct capture *capture = text->capture;
 	const char *exe = names_base(capture->target.exe);
 	struct line *line = &text->line;
-	char time[UNITS_MAX];
+	char time[UNITS_MAX], when[128];
 
 	line_style(line, STYLE_HEADING);
 	line_add(line, "memattach ");
@@ -60,11 +60,12 @@ static void write_title(struct text *text)
 		line_add(line, " on ");
 		line_add_short(line, capture->target.host, strlen(capture->target.host), 64);
 	}
-	line_add(line, ", snapshot %u (%s), %s after %s", text->snapshot->number,
+	snprintf(when, sizeof(when), "snapshot %u (%s), %s after %s", text->snapshot->number,
 		 capture_reason_name(text->snapshot->reason),
 		 units_seconds(time, text->snapshot->time),
 		 capture->settings.whole_life ? "its start" : "attach");
-	line_end(line, text->f);
+	line_add(line, ", ");
+	line_end_wrapped(line, text->f, when, 2, text->width);
 	if (!capture->target.command_n)
 		return;
 	line_style(line, STYLE_DIM);
@@ -89,14 +90,13 @@ static void write_ledger(struct text *text)
 	bool whole_life = text->capture->settings.whole_life;
 	char a[UNITS_MAX], b[UNITS_MAX], c[UNITS_MAX], d[UNITS_MAX];
 
-	entry(text, "live", "%s (%s bytes) in %s block%s, allocated since %s and not freed",
-	      units_bytes(a, t->live_bytes), units_count(b, t->live_bytes),
-	      units_count(c, t->live_blocks), figures_plural(t->live_blocks),
-	      whole_life ? "the start" : "attach");
+	entry(text, "live", "%s (%s bytes) in %s block%s since %s", units_bytes(a, t->live_bytes),
+	      units_count(b, t->live_bytes), units_count(c, t->live_blocks),
+	      figures_plural(t->live_blocks), whole_life ? "the start" : "attach");
 	entry(text, "peak", "%s (%s bytes), %s after %s", units_bytes(a, t->peak_bytes),
 	      units_count(b, t->peak_bytes), units_seconds(c, t->peak_time / 1000.0),
 	      whole_life ? "the start" : "attach");
-	entry(text, "allocated", "%s (%s bytes) in %s call%s, %s of them temporary",
+	entry(text, "allocated", "%s (%s bytes) in %s call%s, %s temporary",
 	      units_bytes(a, t->total_bytes), units_count(b, t->total_bytes),
 	      units_count(c, t->total_allocations), figures_plural(t->total_allocations),
 	      figures_percent(d, t->temporary, t->total_allocations));
@@ -121,11 +121,11 @@ static void write_process(struct text *text)
 		entry(text, "process", "gone before its memory could be read");
 		return;
 	}
-	entry(text, "process", "RSS %s (highest %s), PSS %s, VSZ %s, swap %s",
-	      units_bytes(a, p->rss), units_bytes(b, p->hwm > p->rss ? p->hwm : p->rss),
-	      units_bytes(c, p->pss), units_bytes(d, p->vsz), units_bytes(e, p->swap));
+	entry(text, "process", "RSS %s (peak %s), PSS %s, VSZ %s, swap %s", units_bytes(a, p->rss),
+	      units_bytes(b, p->hwm > p->rss ? p->hwm : p->rss), units_bytes(c, p->pss),
+	      units_bytes(d, p->vsz), units_bytes(e, p->swap));
 	if (p->heap_rss || p->anonymous_rss || p->file_rss)
-		entry(text, "resident", "heap %s, anonymous %s, stacks %s, files %s, shared %s",
+		entry(text, "resident", "heap %s, anon %s, stacks %s, files %s, shared %s",
 		      units_bytes(a, p->heap_rss), units_bytes(b, p->anonymous_rss),
 		      units_bytes(c, p->stack_rss), units_bytes(d, p->file_rss),
 		      units_bytes(e, p->shared_rss));
@@ -206,6 +206,6 @@ void text_write_head(struct text *text)
 	text_heading(text, "What the figures say");
 	for (u32 i = 0; i < snapshot->diagnosis_n; i++) {
 		line_add(&text->line, "  - ");
-		line_end_wrapped(&text->line, text->f, snapshot->diagnosis[i], 4, text->width);
+		line_end_wrapped(&text->line, text->f, snapshot->diagnosis[i], 4, text->prose);
 	}
 }

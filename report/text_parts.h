@@ -23,7 +23,7 @@ struct text {
 	const struct capture_snapshot *snapshot;
 	const struct capture_snapshot *before; /* growth is since this one; NULL: since attach */
 	enum text_sort sort;
-	u32 width;
+	u32 width, prose;      /* columns; for sentences */
 	u8 *classes;           /* of blame.h */
 	struct text_row *rows; /* whose key is not 0, the largest first */
 	size_t rows_n, shown;  /* shown of them are printed */

@@ -154,20 +154,24 @@ static void write_figures(struct text *text, const struct capture_site *site)
 
 static void write_title(struct text *text, const struct text_row *row, size_t rank)
 {
-	char a[UNITS_MAX], b[UNITS_MAX], c[UNITS_MAX];
+	char a[UNITS_MAX], b[UNITS_MAX], title[256];
 	const struct capture_site *site = row->site;
+	size_t n;
 
-	line_style(&text->line, STYLE_HEADING);
-	line_add(&text->line, "#%zu  %s live in %s block%s", rank, units_bytes(a, site->live_bytes),
-		 units_count(b, site->live_blocks), figures_plural(site->live_blocks));
+	n = (size_t)snprintf(title, sizeof(title), "%s live in %s block%s",
+			     units_bytes(a, site->live_bytes), units_count(b, site->live_blocks),
+			     figures_plural(site->live_blocks));
 	if (text->sort != SORT_GROWTH)
-		line_add(&text->line, ", %s of %s",
-			 figures_percent(c, (u64)row->key, text->key_sum),
-			 text_sort_name(text->sort));
+		n += (size_t)snprintf(title + n, sizeof(title) - n, ", %s of %s",
+				      figures_percent(a, (u64)row->key, text->key_sum),
+				      text_sort_name(text->sort));
 	if (text->before || text->sort == SORT_GROWTH)
-		line_add(&text->line, ", %s since %s", figures_growth(c, row->growth),
+		snprintf(title + n, sizeof(title) - n, ", %s since %s",
+			 figures_growth(a, row->growth),
 			 text->before ? "the last snapshot" : "attach");
-	line_end(&text->line, text->f);
+	line_style(&text->line, STYLE_HEADING);
+	line_add(&text->line, "#%zu  ", rank);
+	line_end_wrapped(&text->line, text->f, title, FIGURES_INDENT, text->width);
 }
 
 void text_write_stacks(struct text *text)
