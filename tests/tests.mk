@@ -17,4 +17,8 @@ check-one: $(BUILD)/tests/runner.o $(SUITE:%=$(BUILD)/tests/test_%.o) \
 	$(CC) $(SANITIZE) $(LDFLAGS) -o $(BUILD)/tests/runner-$(firstword $(SUITE)) $^ -lcheck -lsubunit -lrt $(LDLIBS)
 	$(BUILD)/tests/runner-$(firstword $(SUITE))
 
+-include tests/symbols.mk
+-include tests/targets.mk
+-include tests/unwind.mk
+
 .PHONY: check-one
