@@ -136,14 +136,16 @@ int r_debug_find(const struct modules *modules, const struct mem_reader *memory,
 {
 	const struct module *program = find_main(modules);
 	Elf64_Phdr segment;
+	bool is_dynamic;
 	u64 address, brk;
 
 	(void)err;
 	*info = (struct r_debug_info){0};
-	if (!search_linker(modules, memory, true, info) && program &&
-	    has_segment(program, PT_INTERP, &segment))
+	is_dynamic = program && has_segment(program, PT_INTERP, &segment);
+	if (!search_linker(modules, memory, true, info) && is_dynamic)
 		search_linker(modules, memory, false, info);
-	if (!info->address && program) {
+	/* A static PIE has a DT_DEBUG, too, but nobody to load modules. */
+	if (!info->address && is_dynamic) {
 		address = from_program(program, memory);
 		info->address = address && modules_at(modules, address) ? address : 0;
 	}
