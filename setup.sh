@@ -92,15 +92,15 @@ apt() {
 		-o DPkg::Lock::Timeout=300 "$@" </dev/null >&2
 }
 
-# A service that came just now is not to start at the next boot either.
+# A service that came just now is not to start at the next boot either, under systemd or not.
 disable_new_services() {
-	command -v systemctl >/dev/null || return 0
 	for service in $services; do
 		case "$missing " in
-		*" $service "* | *" $service-light "*)
-			$as_root systemctl disable "$service" >/dev/null 2>&1 || true
-			;;
+		*" $service "* | *" $service-light "*) ;;
+		*) continue ;;
 		esac
+		$as_root deb-systemd-helper disable "$service.service" >/dev/null 2>&1 || true
+		$as_root update-rc.d "$service" disable >/dev/null 2>&1 || true
 	done
 }
 
