@@ -14,10 +14,10 @@
 #include "report/text_parts.h"
 #include "report/figures.h"
 
-#define FRAME_INDENT   7  /* "   -> at " and "      by " */
-#define FUNCTION_MAX   48 /* the widest name that still moves the column of places */
-#define FIGURES_INDENT 4
-#define PLACE_MAX      1024
+#define FRAME_INDENT     7  /* "   -> at " and "      by " */
+#define FUNCTION_PERCENT 45 /* of the width: no wider name moves the column of places */
+#define FIGURES_INDENT   4
+#define PLACE_MAX        1024
 
 /* The full name, or where the code is if it has none. */
 static void full_name(const struct capture_frame *frame, char *out, size_t size)
@@ -56,7 +56,7 @@ static void full_place(const struct text *text, const struct capture_frame *fram
 /* The column at which the places of this stack begin. */
 static u32 place_column(const struct text *text, const struct text_row *row)
 {
-	u32 widest = 0;
+	u32 max = text->width * FUNCTION_PERCENT / 100, widest = 0;
 
 	for (u32 i = 0; i < row->stack->n; i++) {
 		const struct capture_frame *frame = &text->capture->frames[row->stack->frames[i]];
@@ -64,7 +64,7 @@ static u32 place_column(const struct text *text, const struct text_row *row)
 
 		if (frame->function)
 			columns = line_columns(frame->function, strlen(frame->function));
-		if (columns <= FUNCTION_MAX && columns > widest)
+		if (columns <= max && columns > widest)
 			widest = columns;
 	}
 	return FRAME_INDENT + 3 + widest + 2;
@@ -74,7 +74,9 @@ static void write_frame(struct text *text, const struct text_row *row, u32 i, u3
 {
 	const struct capture_frame *frame = &text->capture->frames[row->stack->frames[i]];
 	bool guilty = i == row->blame.guilty;
-	bool dim = text->classes[row->stack->frames[i]] != BLAME_USER && !guilty;
+	enum line_style style = guilty                                               ? STYLE_GUILTY
+				: text->classes[row->stack->frames[i]] != BLAME_USER ? STYLE_DIM
+										     : STYLE_NONE;
 	char name[32], place[PLACE_MAX];
 	const char *function = frame->function;
 	struct line *line = &text->line;
@@ -84,18 +86,19 @@ static void write_frame(struct text *text, const struct text_row *row, u32 i, u3
 		function = name;
 	}
 	full_place(text, frame, guilty, place, sizeof(place));
-	line_style(line, guilty ? STYLE_GUILTY : dim ? STYLE_DIM : STYLE_NONE);
+	line_style(line, style);
 	line_add(line, "%*s %s ", FRAME_INDENT - 1, guilty ? "->" : "", i ? "by" : "at");
 	line_add_short(line, function, strlen(function), 3 * text->width);
 	if (frame->inlined)
 		snprintf(place + strlen(place), sizeof(place) - strlen(place), " [inlined]");
-	if (line->columns + 2 > column &&
-	    line->columns + 2 + line_columns(place, strlen(place)) > text->width) {
+	if (line->columns + 2 > column)
+		column = line->columns + 2;
+	if (column + line_columns(place, strlen(place)) > text->width) {
 		line_end(line, text->f);
-		line_style(line, guilty ? STYLE_GUILTY : dim ? STYLE_DIM : STYLE_NONE);
+		line_style(line, style);
 		column = FRAME_INDENT + 5;
 	}
-	line_pad(line, line->columns + 2 > column ? line->columns + 2 : column);
+	line_pad(line, column);
 	line_add_foreign(line, place, strlen(place));
 	line_end(line, text->f);
 }

@@ -12,8 +12,9 @@
 #include "report/text_parts.h"
 #include "report/figures.h"
 
-#define WHERE_MIN 44 /* columns that "where" keeps */
-#define SHORTEST  12 /* columns that a name is shortened to at most */
+#define WHERE_MIN         44 /* columns that "where" keeps */
+#define WHERE_MIN_PERCENT 45 /* the same, in percent of the width */
+#define SHORTEST          12 /* columns that a name is shortened to at most */
 
 enum column {
 	COLUMN_RANK,
@@ -103,8 +104,10 @@ static const char *cell(const struct text *text, size_t row, enum column column,
 /* The width of every column that fits, 0 for those that do not. */
 static void lay_out(const struct text *text, u32 widths[COLUMNS])
 {
-	u32 used = 0;
+	u32 where = text->width * WHERE_MIN_PERCENT / 100, used = 0;
 
+	if (where < WHERE_MIN)
+		where = WHERE_MIN;
 	for (enum column c = 0; c < COLUMNS; c++) {
 		u32 width = (u32)strlen(column_name(text, c));
 		char out[UNITS_MAX];
@@ -118,7 +121,7 @@ static void lay_out(const struct text *text, u32 widths[COLUMNS])
 			if (n > width)
 				width = n;
 		}
-		if (c > COLUMN_PERCENT && used + width + 2 + WHERE_MIN > text->width)
+		if (c > COLUMN_PERCENT && used + width + 2 + where > text->width)
 			continue;
 		widths[c] = width;
 		used += width + 2;

@@ -24,6 +24,7 @@
 	X(unwind)                                                                                  \
 	X(unwind_compare)                                                                          \
 	X(capture)                                                                                 \
+	X(builder)                                                                                 \
 	X(text)                                                                                    \
 	X(attach)                                                                                  \
 	X(slots)                                                                                   \
