@@ -21,4 +21,7 @@ bool code_is_sigreturn(const struct mem_reader *memory, u64 pc);
  */
 bool code_has_bare_frame(const struct mem_reader *memory, u64 pc);
 
+/* Do the bytes before pc end in a call instruction, direct or through a register or memory? */
+bool code_follows_call(const struct mem_reader *memory, u64 pc);
+
 #endif

@@ -34,3 +34,19 @@ bool code_has_bare_frame(const struct mem_reader *memory, u64 pc)
 		       !memcmp(code + 1, push2 + 1, 3);
 	return !memcmp(code, endbr64, 4) || !memcmp(code, push1, 4) || !memcmp(code, push2, 4);
 }
+
+bool code_follows_call(const struct mem_reader *memory, u64 pc)
+{
+	u8 code[7];
+
+	if (pc < sizeof(code) || mem_read_all(memory, pc - sizeof(code), code, sizeof(code)))
+		return false;
+	if (code[2] == 0xe8) /* call rel32 */
+		return true;
+	/* ff /2, with a ModRM byte and what addressing mode it says: 2, 3, 4, 6 or 7 bytes. */
+	return (code[5] == 0xff && (code[6] & 0x38) == 0x10) ||
+	       (code[4] == 0xff && (code[5] & 0x38) == 0x10) ||
+	       (code[3] == 0xff && (code[4] & 0x38) == 0x10) ||
+	       (code[1] == 0xff && (code[2] & 0x38) == 0x10) ||
+	       (code[0] == 0xff && (code[1] & 0x38) == 0x10);
+}

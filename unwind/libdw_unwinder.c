@@ -41,7 +41,15 @@ struct libdw_unwinder {
 	enum libdw_known known;
 	libdw_visit_fn visit;
 	void *visit_ctx;
+	/* Of the frame that was visited last, for restart(). */
+	struct unwind_regs last;
+	bool last_kept;      /* libdw has lost a register that last has */
+	bool visited;        /* the first frame is one that was visited before */
+	bool last_read_is_0; /* what was read last from memory is 0 */
 };
+
+/* The registers, besides rsp, that a function leaves as it found them (psABI x86-64, figure 3.4). */
+static const int kept_registers[] = {3, 6, 12, 13, 14, 15};
 
 static struct dw_module *find_module(struct libdw_unwinder *u, u32 id)
 {
@@ -124,7 +132,10 @@ static bool memory_read(Dwfl *dwfl, Dwarf_Addr address, Dwarf_Word *result, void
 	struct libdw_unwinder *u = arg;
 
 	(void)dwfl;
-	return window_read_u64(&u->window, address, result);
+	if (!window_read_u64(&u->window, address, result))
+		return false;
+	u->last_read_is_0 = *result == 0;
+	return true;
 }
 
 static bool set_initial_registers(Dwfl_Thread *thread, void *arg)
@@ -133,10 +144,17 @@ static bool set_initial_registers(Dwfl_Thread *thread, void *arg)
 	const u64 *r = u->regs->r;
 
 	dwfl_thread_state_register_pc(thread, r[16]);
-	if (u->known == LIBDW_ALL)
+	switch (u->known) {
+	case LIBDW_ALL:
 		return dwfl_thread_state_registers(thread, 0, UNWIND_REGISTERS, r);
-	return dwfl_thread_state_registers(thread, 6, 2, r + 6) &&
-	       dwfl_thread_state_registers(thread, 16, 1, r + 16);
+	case LIBDW_KEPT:
+		return dwfl_thread_state_registers(thread, 3, 1, r + 3) &&
+		       dwfl_thread_state_registers(thread, 6, 2, r + 6) &&
+		       dwfl_thread_state_registers(thread, 12, 5, r + 12);
+	default:
+		return dwfl_thread_state_registers(thread, 6, 2, r + 6) &&
+		       dwfl_thread_state_registers(thread, 16, 1, r + 16);
+	}
 }
 
 static const Dwfl_Thread_Callbacks thread_callbacks = {
@@ -253,6 +271,21 @@ static void report_modules(struct libdw_unwinder *u)
 	u->stale = false;
 }
 
+/* Notes a frame's registers. What libdw has no value for was not touched since the frame before. */
+static void note_registers(struct libdw_unwinder *u, Dwfl_Frame *state)
+{
+	Dwarf_Word value;
+
+	u->last_kept = false;
+	for (size_t i = 0; i < ARRAY_SIZE(kept_registers); i++) {
+		if (dwfl_frame_reg(state, (unsigned)kept_registers[i], &value) == 0)
+			u->last.r[kept_registers[i]] = value;
+		else
+			u->last_kept = true;
+	}
+	u->last.r[7] = dwfl_frame_reg(state, 7, &value) == 0 ? value : 0;
+}
+
 static int visit_frame(Dwfl_Frame *state, void *arg)
 {
 	struct libdw_unwinder *u = arg;
@@ -260,36 +293,87 @@ static int visit_frame(Dwfl_Frame *state, void *arg)
 	Dwarf_Addr pc;
 	bool activation;
 
+	u->last_read_is_0 = false;
 	if (!dwfl_frame_pc(state, &pc, &activation))
 		return -1;
-	frame.pc = pc;
-	frame.exact = activation;
-	if (dwfl_frame_reg(state, 7, &frame.sp))
-		frame.sp = 0;
-	if (dwfl_frame_reg(state, 6, &frame.bp))
-		frame.bp = 0;
+	note_registers(u, state);
+	frame = (struct libdw_frame){
+		.pc = pc,
+		.sp = u->last.r[7],
+		.bp = u->last.r[6],
+		.exact = activation,
+	};
+	u->last.r[16] = frame.exact ? pc : pc - 1;
+	if (u->visited) {
+		u->visited = false;
+		return DWARF_CB_OK;
+	}
 	return u->visit(u->visit_ctx, &frame) ? DWARF_CB_OK : DWARF_CB_ABORT;
 }
 
+/* Does CFI say of the code at pc that it has no caller? */
+static bool has_no_caller(struct libdw_unwinder *u, u64 pc)
+{
+	Dwfl_Module *mod = dwfl_addrmodule(u->dwfl, pc);
+	Dwarf_Op mem[3], *ops;
+	Dwarf_Frame *frame;
+	Dwarf_Addr bias;
+	Dwarf_CFI *cfi = mod ? dwfl_module_eh_cfi(mod, &bias) : NULL;
+	size_t n;
+	bool none;
+
+	if (!cfi || dwarf_cfi_addrframe(cfi, pc - bias, &frame))
+		return false;
+	none = dwarf_frame_register(frame, 16, mem, &ops, &n) == 0 && n == 0 && ops == mem;
+	free(frame);
+	return none;
+}
+
+static int walk_once(struct libdw_unwinder *u, const struct unwind_regs *regs,
+		     enum libdw_known known)
+{
+	u->regs = regs;
+	u->known = known;
+	return dwfl_getthread_frames(u->dwfl, u->tid, visit_frame, u);
+}
+
+/*
+ * libdw 0.188 takes rbx for a register that calls destroy (its table of the ABI
+ * has a 0 for it), so that it cannot leave a function whose CFA is rbx + n, such
+ * as the dynamic linker's _dl_runtime_resolve; and when it cannot go on it says
+ * that the stack is whole. So what it calls the end is examined, and if it had
+ * lost a register the walk is taken up again with that, from the last frame.
+ */
 enum unwind_end libdw_unwinder_frames(struct libdw_unwinder *u, pid_t tid,
 				      const struct unwind_regs *regs, enum libdw_known known,
 				      libdw_visit_fn visit, void *ctx)
 {
+	struct unwind_regs again;
+	u64 last_sp;
+	int ret;
+
 	if (u->stale)
 		report_modules(u);
 	u->tid = tid;
-	u->regs = regs;
-	u->known = known;
 	u->visit = visit;
 	u->visit_ctx = ctx;
+	u->last = *regs;
+	u->visited = false;
 	window_start(&u->window, regs->r[7]);
-	switch (dwfl_getthread_frames(u->dwfl, tid, visit_frame, u)) {
-	case DWARF_CB_OK:
-		return UNWIND_OUTERMOST;
-	case DWARF_CB_ABORT:
-		return UNWIND_DEPTH;
-	default:
-		return UNWIND_LOST;
+	ret = walk_once(u, regs, known);
+	for (;;) {
+		if (ret == DWARF_CB_ABORT)
+			return UNWIND_DEPTH;
+		if (ret == DWARF_CB_OK && (u->last_read_is_0 || has_no_caller(u, u->last.r[16])))
+			return UNWIND_OUTERMOST;
+		if (known == LIBDW_RBP_RSP_RIP || !u->last_kept)
+			return UNWIND_LOST;
+		again = u->last;
+		last_sp = again.r[7];
+		u->visited = true;
+		ret = walk_once(u, &again, LIBDW_KEPT);
+		if (u->last.r[7] <= last_sp)
+			return UNWIND_LOST;
 	}
 }
 

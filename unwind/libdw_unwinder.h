@@ -14,8 +14,8 @@ int libdw_unwinder_add_module(struct libdw_unwinder *u, const struct unwind_modu
 			      struct err *err);
 void libdw_unwinder_remove_module(struct libdw_unwinder *u, u32 id);
 
-/* Registers that a walk may begin with: all, or only those that rows keep. */
-enum libdw_known { LIBDW_ALL, LIBDW_RBP_RSP_RIP };
+/* Registers that a walk may begin with: all; those that calls leave alone; those that rows keep. */
+enum libdw_known { LIBDW_ALL, LIBDW_KEPT, LIBDW_RBP_RSP_RIP };
 
 struct libdw_frame {
 	u64 pc, sp, bp;

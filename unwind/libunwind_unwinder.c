@@ -181,8 +181,23 @@ static void remove_module(void *impl, u32 id)
 	forget(impl);
 }
 
+/*
+ * libunwind says 0 of the end of a stack where it has no unwind information, too,
+ * if there is no frame pointer to follow. last is the frame that has no caller.
+ */
+static enum unwind_end why_it_ended(unw_cursor_t *last)
+{
+	unw_proc_info_t info;
+
+	/* Of an unknown function it makes up one that is a byte long. */
+	if (unw_get_proc_info(last, &info) || info.end_ip - info.start_ip <= 1)
+		return UNWIND_LOST;
+	return UNWIND_OUTERMOST;
+}
+
 static enum unwind_end frames(unw_cursor_t *cursor, u64 *pcs, u32 max, u32 *count)
 {
+	unw_cursor_t last = *cursor;
 	bool exact = true;
 
 	for (;;) {
@@ -193,14 +208,15 @@ static enum unwind_end frames(unw_cursor_t *cursor, u64 *pcs, u32 max, u32 *coun
 		if (unw_get_reg(cursor, UNW_REG_IP, &pc))
 			return UNWIND_LOST;
 		if (pc == 0)
-			return UNWIND_OUTERMOST;
+			return why_it_ended(&last);
 		if (*count == max)
 			return UNWIND_DEPTH;
 		pcs[(*count)++] = exact || trampoline ? pc : pc - 1;
 		exact = trampoline;
+		last = *cursor;
 		ret = unw_step(cursor);
 		if (ret <= 0)
-			return ret ? UNWIND_LOST : UNWIND_OUTERMOST;
+			return ret ? UNWIND_LOST : why_it_ended(&last);
 	}
 }
 

@@ -18,6 +18,7 @@
 #include "unwind/backend.h"
 #include "unwind/code_shape.h"
 #include "unwind/libdw_unwinder.h"
+#include "unwind/stack_begin.h"
 #include "unwind/table_cache.h"
 #include "unwind/walk.h"
 #include "unwind/window.h"
@@ -140,23 +141,33 @@ static void table_remove(void *impl, u32 id)
 		libdw_unwinder_remove_module(u->libdw, id);
 }
 
-/* The slow path of find_rule: the module, the row and, without one, what the code looks like. */
-static u32 search_rule(struct table_unwinder *u, u64 pc)
+/* The module that is mapped at pc, or NULL. */
+static const struct table_module *module_at(const struct table_unwinder *u, u64 pc)
 {
 	size_t at = upper_bound(u, pc);
-	u32 rule = unwind_rule(UNWIND_NONE, 0, 0);
 
 	/* A library may be mapped into a hole of another one: look a little further down. */
-	for (int tries = 0; at > 0 && tries < 8; tries++) {
-		const struct table_module *m = &u->modules[--at];
-		u64 offset = pc - m->module.bias - m->table->base;
+	for (int tries = 0; at > 0 && tries < 8; tries++)
+		if (pc < u->modules[--at].module.end)
+			return &u->modules[at];
+	return NULL;
+}
 
-		if (pc >= m->module.end)
-			continue;
-		if (m->table->n && offset <= UINT32_MAX)
-			rule = unwind_rows_find(m->table->rows, m->table->n, (u32)offset);
-		break;
-	}
+static u32 module_rule(const struct table_module *m, u64 pc)
+{
+	u64 offset = pc - m->module.bias - m->table->base;
+
+	if (!m->table->n || offset > UINT32_MAX)
+		return unwind_rule(UNWIND_NONE, 0, 0);
+	return unwind_rows_find(m->table->rows, m->table->n, (u32)offset);
+}
+
+/* The slow path of find_rule: the module, the row and, without one, what the code looks like. */
+static u32 search_rule(const struct table_unwinder *u, u64 pc)
+{
+	const struct table_module *m = module_at(u, pc);
+	u32 rule = m ? module_rule(m, pc) : unwind_rule(UNWIND_NONE, 0, 0);
+
 	if (unwind_rule_kind(rule) == UNWIND_NONE && code_is_sigreturn(u->memory, pc))
 		rule = unwind_rule(UNWIND_SIGNAL, 0, 0);
 	return rule;
@@ -258,6 +269,35 @@ static enum walk_result ask_libdw(struct table_unwinder *u, const struct walk_re
 	return ask.found && end == UNWIND_OUTERMOST ? WALK_OUTERMOST : WALK_LOST;
 }
 
+/* Does a word on the stack look like the return address of code that has rows? */
+static bool is_return_address(const struct table_unwinder *u, u64 word)
+{
+	const struct table_module *m = module_at(u, word - 1);
+
+	return m && unwind_rule_kind(module_rule(m, word - 1)) != UNWIND_NONE &&
+	       code_follows_call(u->memory, word);
+}
+
+/*
+ * Did a walk that got lost come to the function that libc starts the program in?
+ * musl's has no unwind information and no frame pointer. But what the program
+ * was started with comes next on the stack, and no return address before it.
+ */
+static bool is_program_start(struct table_unwinder *u, const struct walk_state *s)
+{
+	const struct table_module *m = module_at(u, walk_lookup_pc(s));
+	u64 argc, word;
+
+	if (s->exact || s->guessed || !m ||
+	    unwind_rule_kind(module_rule(m, walk_lookup_pc(s))) != UNWIND_NONE ||
+	    !stack_begins_above(&u->window, s->sp, &argc))
+		return false;
+	for (u64 at = s->sp; at < argc; at += 8)
+		if (!window_read_u64(&u->window, at, &word) || is_return_address(u, word))
+			return false;
+	return true;
+}
+
 /* Is the return address of the innermost function at rsp, whether rows say so or not? */
 static bool has_bare_frame(struct table_unwinder *u, const struct walk_request *request)
 {
@@ -294,6 +334,8 @@ static enum unwind_end table_walk(void *impl, const struct walk_request *request
 		pcs[(*count)++] = walk_lookup_pc(&s);
 		result = walk_stack(&s, pcs, max, count, find_rule, read_stack, u);
 	}
+	if (result == WALK_LOST && is_program_start(u, &s))
+		result = WALK_OUTERMOST;
 	switch (result) {
 	case WALK_OUTERMOST:
 		return UNWIND_OUTERMOST;
