@@ -19,6 +19,8 @@
 	X(check_target)                                                                            \
 	X(usage)                                                                                   \
 	X(diagnosis)                                                                               \
+	X(maps)                                                                                    \
+	X(modules)                                                                                 \
 	X(symbols)                                                                                 \
 	X(symbols_hostile)                                                                         \
 	X(unwind)                                                                                  \
