@@ -142,14 +142,14 @@ const char *names_base(const char *path)
 
 const char *names_tail(const char *path)
 {
-	const char *p = names_base(path), *base = p;
+	const char *base = names_base(path);
+	size_t n = (size_t)(base - path);
 
-	if (p < path + 2)
+	if (n < 2)
 		return path;
-	for (p -= 2; p > path && *p != '/'; p--)
+	for (n--; n > 0 && path[n - 1] != '/'; n--)
 		;
-	if (*p == '/')
-		p++;
 	/* "../malloc.c" and "./malloc.c" say no more than "malloc.c". */
-	return starts_with(p, "../") || starts_with(p, "./") ? base : p;
+	path += n;
+	return starts_with(path, "../") || starts_with(path, "./") ? base : path;
 }
