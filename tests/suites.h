@@ -25,6 +25,8 @@
 	X(symbols_hostile)                                                                         \
 	X(unwind)                                                                                  \
 	X(unwind_compare)                                                                          \
+	X(unwind_table)                                                                            \
+	X(unwind_hostile)                                                                          \
 	X(capture)                                                                                 \
 	X(builder)                                                                                 \
 	X(text)                                                                                    \
