@@ -10,6 +10,7 @@ set -eu
 cd "${1:-.}"
 
 find . -path ./build -prune -o -path ./.git -prune -o -path ./tests -prune -o -path ./bench -prune \
+	-o -path ./demo -prune \
 	-o -type f \( -name '*.[chS]' -o -name '*.cc' \) -print | sed 's|^\./||' | sort |
 while IFS= read -r file; do
 	grep -nE '^[[:space:]]*#[[:space:]]*include[[:space:]]*"' -- "$file" /dev/null || [ $? -eq 1 ]
