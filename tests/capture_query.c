@@ -67,7 +67,8 @@ void capture_assert_sums(json_t *capture)
 	json_array_foreach(member(capture_last(capture), "sites"), i, site)
 	{
 		ck_assert_uint_lt((size_t)number(site, "stack"), json_array_size(stacks));
-		ck_assert_int_eq(number(site, "live_blocks"),
+		/* A block in the middle of a realloc is neither live nor freed. */
+		ck_assert_int_le(number(site, "live_blocks"),
 				 number(site, "total_allocations") - number(site, "total_frees"));
 		add_site(&sum, site);
 	}

@@ -53,6 +53,16 @@ shapes_cpp.flags           := -lstdc++
 TARGETS += shapes shapes_fp shapes_clang shapes_lazy shapes_static shapes_static_pie \
 	shapes_musl_static shapes_musl shapes_cpp
 
+# Loads and unloads libraries.
+loader.sources := loader.c $(engine)
+loader.flags   := -ldl
+loader.needs   := libloaded_one.so libloaded_two.so
+libloaded_one.so.sources := loaded.c
+libloaded_one.so.flags   := -shared -fPIC -DLIBRARY_SITE=site_library_one
+libloaded_two.so.sources := loaded.c
+libloaded_two.so.flags   := -shared -fPIC -DLIBRARY_SITE=site_library_two
+TARGETS += loader libloaded_one.so libloaded_two.so
+
 define target_rule
 $(TB)/$(1): $(addprefix $(T)/,$($(1).sources)) $(wildcard $(T)/*.h) tests/targets.mk \
 		$(addprefix $(TB)/,$($(1).needs))

@@ -12,35 +12,218 @@
 #include "tests/run_memattach.h"
 #include "tests/suites.h"
 
-/* Everything is counted from the first instruction: the capture must hold all of the truth. */
-static void check_launched(const char *program, const char *threads, const char *operations)
+/* A target, its number of threads, and how many operations each of them is to do. */
+struct engine {
+	const char *program, *threads, *operations;
+};
+
+static const struct engine engines[] = {
+	{"exact", "1", "6000"},     {"exact", "4", "2000"},     {"exact", "16", "500"},
+	{"exact_cpp", "1", "3000"}, {"exact_cpp", "4", "1500"},
+};
+#define ENGINES (int)(sizeof(engines) / sizeof(engines[0]))
+
+static void run(struct target *target, const char *operations)
 {
-	char *path = build_path(program);
+	target_say(target, "run %s", operations);
+	target_expect(target, "done");
+}
+
+/* The whole truth: every site, and what belongs to none. */
+static void compare_all(json_t *capture, struct target *target)
+{
+	capture_assert_truth(capture, target, "", true);
+	ck_assert_int_eq(capture_total(capture, "unknown_frees"), truth_sums_last().unknown_frees);
+	ck_assert_int_eq(capture_total(capture, "failed_allocations"), truth_sums_last().failed);
+	ck_assert_int_eq(capture_total(capture, "replaced"), 0);
+}
+
+/* Everything is counted from the first instruction on. */
+START_TEST(launched)
+{
+	const struct engine *engine = &engines[_i];
+	char name[64], *path;
 	struct memattach m;
 	struct target target;
 	json_t *capture;
 
-	memattach_launch(&m, NULL, WORDS(path, threads));
+	snprintf(name, sizeof(name), "targets/%s", engine->program);
+	path = build_path(name);
+	memattach_launch(&m, NULL, WORDS(path, engine->threads));
 	memattach_adopt(&m, &target);
-	target_say(&target, "run %s", operations);
-	target_expect(&target, "done");
+	run(&target, engine->operations);
 	memattach_snapshot(&m);
 	capture = memattach_capture(&m);
-	capture_assert_truth(capture, &target, "", true);
-	ck_assert_int_eq(capture_total(capture, "unknown_frees"), 0);
-	ck_assert_int_eq(capture_total(capture, "failed_allocations"), truth_sums_last().failed);
+	compare_all(capture, &target);
+	ck_assert_int_eq(truth_sums_last().unknown_frees, 0);
 	json_decref(capture);
-	free(path);
+	/* All blocks of ours go, and the last report is one of the whole life. */
+	target_ask(&target, "drain", "drained");
 	target_leave(&target);
 	memattach_expect_exit(&m, 0);
-	/* The report at the end of the target says the same of our sites, but the truth has gone with it. */
-	json_decref(memattach_capture(&m));
+	capture = memattach_capture(&m);
+	ck_assert_str_eq(json_string_value(json_object_get(capture_last(capture), "reason")),
+			 "exit");
+	ck_assert_int_lt(capture_total(capture, "live_blocks"), 200);
+	json_decref(capture);
 	memattach_cleanup(&m);
+	free(path);
+}
+END_TEST
+
+/*
+ * Attached while the threads stand still: what is live then is not known, and
+ * its frees are counted as such. Twice, to see that the first run left no trace.
+ */
+START_TEST(attached_to_parked_threads)
+{
+	const struct engine *engine = &engines[_i];
+	struct memattach m;
+	struct target target;
+	json_t *capture;
+
+	target_start(&target, WORDS(engine->program, engine->threads), NULL);
+	run(&target, "2000");
+	for (int round = 0; round < 2; round++) {
+		memattach_attach(&m, target.pid, NULL);
+		target_ask(&target, "epoch", "epoch");
+		run(&target, engine->operations);
+		capture = memattach_stop_and_read(&m);
+		compare_all(capture, &target);
+		ck_assert_int_gt(truth_sums_last().unknown_frees, 0);
+		json_decref(capture);
+		memattach_cleanup(&m);
+		run(&target, "2000");
+	}
+	target_end(&target);
+}
+END_TEST
+
+/* The target runs on until memattach is there, then switches to the call sites of set 1. */
+static void attach_running(struct target *target, struct memattach *m)
+{
+	target_ask(target, "start", "started");
+	target_ask(target, "progress 1000", "progressed");
+	memattach_attach(m, target->pid, NULL);
+	target_ask(target, "set 1", "set");
 }
 
-START_TEST(launched_with_1_thread)
+static void stop_and_compare(struct target *target, struct memattach *m, bool temporary)
 {
-	check_launched("targets/exact", "1", "4000");
+	json_t *capture;
+
+	target_ask(target, "stop", "stopped");
+	capture = memattach_stop_and_read(m);
+	capture_assert_truth(capture, target, "_b", temporary);
+	json_decref(capture);
+	memattach_cleanup(m);
+}
+
+START_TEST(attached_to_running_threads)
+{
+	const struct engine *engine = &engines[_i];
+	struct memattach m;
+	struct target target;
+
+	target_start(&target, WORDS(engine->program, engine->threads), NULL);
+	attach_running(&target, &m);
+	target_say(&target, "progress %s", engine->operations);
+	target_expect(&target, "progressed");
+	stop_and_compare(&target, &m, true);
+	target_end(&target);
+}
+END_TEST
+
+/* A report in mid-run does not disturb the count: the ledger goes on meanwhile. */
+START_TEST(snapshots_while_threads_run)
+{
+	struct memattach m;
+	struct target target;
+	json_t *capture;
+
+	target_start(&target, WORDS("exact", "4"), NULL);
+	attach_running(&target, &m);
+	for (int i = 0; i < 5; i++) {
+		target_ask(&target, "progress 100", "progressed");
+		memattach_snapshot(&m);
+		capture = memattach_capture(&m);
+		ck_assert_uint_eq(json_array_size(json_object_get(capture, "snapshots")),
+				  (size_t)i + 1);
+		json_decref(capture);
+	}
+	stop_and_compare(&target, &m, true);
+	target_end(&target);
+}
+END_TEST
+
+/* 1000 signals a second for each of 4 threads, whose handler allocates, too. */
+START_TEST(signals_at_1_khz)
+{
+	struct memattach m;
+	struct target target;
+	long ticks;
+	json_t *capture;
+
+	target_start(&target, WORDS("exact", "4"), NULL);
+	target_ask(&target, "timer 1000", "timer 0");
+	attach_running(&target, &m);
+	target_ask(&target, "progress 1000", "progressed");
+	target_ask(&target, "stop", "stopped");
+	target_say(&target, "timer 0");
+	ck_assert_int_eq(sscanf(target_hear(&target), "timer %ld", &ticks), 1);
+	ck_assert_int_gt(ticks, 200);
+	capture = memattach_stop_and_read(&m);
+	capture_assert_truth(capture, &target, "_b", false);
+	json_decref(capture);
+	memattach_cleanup(&m);
+	target_end(&target);
+}
+END_TEST
+
+/* The handler's own site, all of whose blocks are from after attach. */
+START_TEST(handler_that_allocates)
+{
+	struct memattach m;
+	struct target target;
+	json_t *capture;
+
+	target_start(&target, WORDS("exact", "4"), NULL);
+	memattach_attach(&m, target.pid, NULL);
+	target_ask(&target, "timer 1000", "timer 0");
+	target_ask(&target, "start", "started");
+	target_ask(&target, "progress 1000", "progressed");
+	target_ask(&target, "stop", "stopped");
+	target_say(&target, "timer 0");
+	target_hear(&target);
+	capture = memattach_stop_and_read(&m);
+	capture_assert_truth(capture, &target, "", false);
+	json_decref(capture);
+	memattach_cleanup(&m);
+	target_end(&target);
+}
+END_TEST
+
+/* Libraries come and go at the same address while 2 threads allocate. */
+START_TEST(libraries_loaded_and_unloaded)
+{
+	struct memattach m;
+	struct target target;
+	json_t *capture;
+
+	target_start(&target, WORDS("loader", "2"), NULL);
+	/* Once before, so that their functions are known to be no part of what follows. */
+	target_ask(&target, "load 4", "loaded");
+	target_ask(&target, "epoch", "epoch");
+	attach_running(&target, &m);
+	target_ask(&target, "load 60", "loaded");
+	target_ask(&target, "stop", "stopped");
+	capture = memattach_stop_and_read(&m);
+	capture_assert_truth(capture, &target, "_b", true);
+	capture_assert_truth(capture, &target, "site_library_one", false);
+	capture_assert_truth(capture, &target, "site_library_two", false);
+	json_decref(capture);
+	memattach_cleanup(&m);
+	target_end(&target);
 }
 END_TEST
 
@@ -50,7 +233,13 @@ Suite *exact_suite(void)
 	TCase *tcase = tcase_create("exact");
 
 	tcase_set_timeout(tcase, 60);
-	tcase_add_test(tcase, launched_with_1_thread);
+	tcase_add_loop_test(tcase, launched, 0, ENGINES);
+	tcase_add_loop_test(tcase, attached_to_parked_threads, 0, ENGINES);
+	tcase_add_loop_test(tcase, attached_to_running_threads, 0, ENGINES);
+	tcase_add_test(tcase, snapshots_while_threads_run);
+	tcase_add_test(tcase, signals_at_1_khz);
+	tcase_add_test(tcase, handler_that_allocates);
+	tcase_add_test(tcase, libraries_loaded_and_unloaded);
 	suite_add_tcase(suite, tcase);
 	return suite;
 }

@@ -16,6 +16,8 @@
 #define KINDS_MAX   48
 #define OWN_SLOTS   48
 #define SHARED      64
+#define CHURNERS    4
+#define CHURN_WORK  40
 
 #ifndef sigev_notify_thread_id
 #define sigev_notify_thread_id _sigev_un._tid
@@ -32,6 +34,7 @@ struct worker {
 	pid_t tid;
 	uint64_t random;
 	long quota; /* operations still to do; negative: until stop */
+	long done;  /* operations so far */
 	struct slot slots[OWN_SLOTS];
 	timer_t timer;
 };
@@ -49,6 +52,12 @@ static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t changed = PTHREAD_COND_INITIALIZER;
 static int parked;
 static volatile int stopping;
+
+/* Threads that come and go: their workers outlive them, with the blocks that they leave. */
+static struct worker churners[CHURNERS];
+static pthread_t spawner;
+static volatile int churning;
+static long churned;
 
 static long ticks;
 static __thread volatile int in_allocator;
@@ -199,6 +208,7 @@ static void *work(void *arg)
 		pthread_mutex_unlock(&mutex);
 		while (w->quota != 0 && !stopping) {
 			operate(w);
+			w->done++;
 			if (w->quota > 0)
 				w->quota--;
 		}
@@ -279,6 +289,57 @@ static void on_tick(int signal)
 	}
 }
 
+static void *short_life(void *arg)
+{
+	struct worker *w = arg;
+
+	for (int i = 0; i < CHURN_WORK; i++)
+		operate(w);
+	return NULL;
+}
+
+/* 100 threads a second, up to CHURNERS at a time. */
+static void *spawn(void *arg)
+{
+	static pthread_t threads[CHURNERS];
+	struct timespec pause = {.tv_nsec = 10000000};
+
+	for (churned = 0; churning; churned++) {
+		int i = (int)(churned % CHURNERS);
+
+		if (churned >= CHURNERS)
+			pthread_join(threads[i], NULL);
+		if (pthread_create(&threads[i], NULL, short_life, &churners[i]) != 0)
+			hurt("no thread");
+		nanosleep(&pause, NULL);
+	}
+	for (int i = 0; i < CHURNERS && i < churned; i++)
+		pthread_join(threads[i], NULL);
+	return arg;
+}
+
+static void churn(bool on)
+{
+	churning = on;
+	if (!on)
+		pthread_join(spawner, NULL);
+	else if (pthread_create(&spawner, NULL, spawn, NULL) != 0)
+		hurt("no thread");
+}
+
+/* Until every worker has done n operations more. */
+static void progress(long n)
+{
+	struct timespec pause = {.tv_nsec = 1000000};
+	long goals[WORKERS_MAX];
+
+	for (int i = 0; i < workers_n; i++)
+		goals[i] = workers[i].done + n;
+	for (int i = 0; i < workers_n; i++)
+		while (*(volatile long *)&workers[i].done < goals[i])
+			nanosleep(&pause, NULL);
+}
+
 static void set_timer(struct worker *w, long hz)
 {
 	struct itimerspec spec = {0};
@@ -302,6 +363,10 @@ static void drain(void)
 		for (int j = 0; j < OWN_SLOTS; j++)
 			if (workers[i].slots[j].block.address)
 				slot_release(&workers[i].slots[j]);
+	for (int i = 0; i < CHURNERS; i++)
+		for (int j = 0; j < OWN_SLOTS; j++)
+			if (churners[i].slots[j].block.address)
+				slot_release(&churners[i].slots[j]);
 	for (int j = 0; j < SHARED; j++)
 		if (shared[j].block.address)
 			slot_release(&shared[j]);
@@ -327,6 +392,12 @@ static void command(const char *line)
 		for (int i = 0; i < workers_n; i++)
 			set_timer(&workers[i], atol(rest));
 		say("timer %ld", __atomic_load_n(&ticks, __ATOMIC_RELAXED));
+	} else if ((rest = after(line, "progress"))) {
+		progress(atol(rest));
+		say("progressed");
+	} else if ((rest = after(line, "churn"))) {
+		churn(strcmp(rest, "on") == 0);
+		say("churned %ld", churned);
 	} else if (after(line, "drain")) {
 		drain();
 		say("drained");
@@ -335,7 +406,7 @@ static void command(const char *line)
 		say("epoch");
 	} else if (after(line, "truth")) {
 		truth_say();
-	} else {
+	} else if (!engine_command || !engine_command(line)) {
 		hurt("unknown command %s", line);
 	}
 }
@@ -369,6 +440,8 @@ int engine_main(int argc, char **argv)
 	choose_kinds(argc, argv);
 	handler_site = truth_site("site_handler", TRUTH_DIRECT);
 	sigaction(SIGUSR2, &action, NULL);
+	for (int i = 0; i < CHURNERS; i++)
+		churners[i].random = 0xd1342543de82ef95ULL * (uint64_t)(i + 1);
 	for (int i = 0; i < workers_n; i++) {
 		workers[i].random = 0x9e3779b97f4a7c15ULL * (uint64_t)(i + 1);
 		if (pthread_create(&workers[i].thread, NULL, work, &workers[i]) != 0)

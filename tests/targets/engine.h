@@ -37,6 +37,9 @@ extern const struct kind engine_kinds[];
 /* Every size above it is one that no allocator can give. */
 #define ENGINE_HUGE ((size_t)1 << 62)
 
+/* Further commands of the target: answers and returns true if it knows the line. May be missing. */
+bool engine_command(const char *line) __attribute__((weak));
+
 /*
  * Runs argv[1] worker threads (default 1) with all kinds but those whose site
  * names begin with a further argument, at the commands of the test, one a line:
@@ -45,6 +48,8 @@ extern const struct kind engine_kinds[];
  *	start	the workers run until "stop"		-> "started"
  *	stop	all workers stand still			-> "stopped"
  *	set K	call sites of set K, 0 or 1, from now on -> "set"
+ *	progress N  until each running worker did N more -> "progressed"
+ *	churn on, churn off  threads come and go, 100 a second -> "churned THREADS"
  *	timer HZ  each worker gets signals at that rate, 0: no more -> "timer TICKS"
  *	drain	all blocks are freed			-> "drained"
  *	epoch	truth_epoch				-> "epoch"

@@ -49,7 +49,7 @@ static size_t alignment_of(size_t size)
 		KEEP(p);                                                                           \
 		return p;                                                                          \
 	}                                                                                          \
-	static void *first_realloc_##set(size_t size, size_t *asked)                               \
+	NOINLINE static void *first_realloc_##set(size_t size, size_t *asked)                      \
 	{                                                                                          \
 		return site_realloc_##set(NULL, size, asked);                                      \
 	}                                                                                          \
@@ -60,7 +60,7 @@ static size_t alignment_of(size_t size)
 		KEEP(p);                                                                           \
 		return p;                                                                          \
 	}                                                                                          \
-	static void *first_reallocarray_##set(size_t size, size_t *asked)                          \
+	NOINLINE static void *first_reallocarray_##set(size_t size, size_t *asked)                 \
 	{                                                                                          \
 		return site_reallocarray_##set(NULL, size, asked);                                 \
 	}                                                                                          \

@@ -2,7 +2,8 @@
 /*
  * Like exact.c, through every form of operator new and delete. Sizes are never
  * 0, since operator new may ask malloc for 1 byte then; aligned ones are whole
- * multiples of the alignment, since it may round them up.
+ * multiples of the alignment, since it may round them up. None fails: the
+ * exception behind that is an allocation at the same site.
  */
 #include <cstdlib>
 #include <new>
@@ -109,8 +110,8 @@ extern const struct kind engine_kinds[] = {
 	KIND(new, TRUTH_THROUGH, delete_sized, false),
 	KIND(new_array, TRUTH_THROUGH, delete_array, false),
 	KIND(new_array, TRUTH_THROUGH, delete_array_sized, false),
-	KIND(new_nothrow, TRUTH_THROUGH, delete_nothrow, true),
-	KIND(new_array_nothrow, TRUTH_THROUGH, delete_array_nothrow, true),
+	KIND(new_nothrow, TRUTH_THROUGH, delete_nothrow, false),
+	KIND(new_array_nothrow, TRUTH_THROUGH, delete_array_nothrow, false),
 	KIND(new_aligned, TRUTH_THROUGH, delete_aligned, false),
 	KIND(new_aligned, TRUTH_THROUGH, delete_aligned_sized, false),
 	KIND(new_array_aligned, TRUTH_THROUGH, delete_array_aligned, false),

@@ -11,9 +11,10 @@
 extern "C" {
 #endif
 
-#define NOINLINE __attribute__((noinline, noclone, used))
+/* One function is one call site: not merged with its like, either. */
+#define NOINLINE __attribute__((noinline, noclone, no_icf, used))
 
-/* In C++ built by g++ and in what clang builds noclone is unknown. */
+/* In C++ built by g++ and in what clang builds the others are unknown. */
 #ifdef __clang__
 #undef NOINLINE
 #define NOINLINE __attribute__((noinline, used))
