@@ -31,7 +31,8 @@ SYM_FORMS := pie nopie static static_pie noseparate dwarf4 dwarf5 compressed zde
 	     clang4 musl musl_static exported noid
 SYM_COPIES := stripped minidebug linked linked_id
 SYM_TARGETS := $(SYM_FORMS:%=$(SYM_DIR)/symbols_lines_%) $(SYM_COPIES:%=$(SYM_DIR)/symbols_lines_%) \
-	       $(SYM_DIR)/symbols_names $(SYM_DIR)/symbols_loader $(SYM_DIR)/symbols_lib.so
+	       $(SYM_DIR)/symbols_names $(SYM_DIR)/symbols_loader $(SYM_DIR)/symbols_lib.so \
+	       $(SYM_DIR)/symbols_alt.so
 
 $(SYM_DIR)/symbols_lines_%: tests/targets/symbols_lines.c tests/targets/talk.c \
 		tests/targets/talk.h tests/symbols.mk
@@ -74,8 +75,13 @@ $(SYM_DIR)/symbols_lib.so: tests/targets/symbols_lib.c tests/symbols.mk
 	@mkdir -p $(@D)
 	gcc $(SYM_CFLAGS) -shared -fPIC -o $@ $<
 
+$(SYM_DIR)/symbols_alt.so: tests/targets/symbols_alt.S tests/symbols.mk
+	@mkdir -p $(@D)
+	gcc -shared -nostdlib -o $@ $<
+
 # Order only: the runners' recipes link all their other prerequisites.
 ifneq ($(filter maps modules symbols%,$(SUITE)),)
 check-one: | $(SYM_TARGETS)
 endif
 $(BUILD)/tests/runner-all: | $(SYM_TARGETS)
+$(BUILD)/fuzz_symbols: | $(SYM_TARGETS)
