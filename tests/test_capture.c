@@ -314,6 +314,8 @@ START_TEST(what_is_wrong_is_said_with_its_place)
 	refuse_with("\"frames\"", "\"inlined\": false", "\"inlined\": 0", "frames[0].inlined: ");
 	refuse_with("\"stacks\"", "[0,1,", "[0,99,",
 		    "stacks[0][1]: not the number of one of the 20");
+	refuse_with("\"stacks\"", "[0,1,", "[0,20,",
+		    "stacks[0][1]: not the number of one of the 20");
 	refuse_with("\"stacks\"", "[0,1,", "[0,\"1\",", "stacks[0][1]: not the number");
 	refuse_with("\"cut_stacks\"", "\"stack\": 3", "\"stack\": 8",
 		    "cut_stacks[0]: stack: 8 is not");
@@ -325,6 +327,8 @@ START_TEST(what_is_wrong_is_said_with_its_place)
 		    "snapshots[0].process: an integer where an object");
 	refuse_with("\"snapshots\"", "\"stack\": 7", "\"stack\": 99",
 		    "snapshots[0].sites[7].stack: 99 is not a stack");
+	refuse_with("\"snapshots\"", "\"stack\": 7", "\"stack\": 8",
+		    "snapshots[0].sites[7].stack: 8 is not a stack");
 	refuse_with("\"snapshots\"", "\"stack\": 7", "\"stack\": 6",
 		    "snapshots[0].sites[7].stack: stack 6 has two sites");
 	refuse_with("\"snapshots\"", "\"largest\": 128, ", "",

@@ -222,6 +222,21 @@ START_TEST(functions_have_own_and_total)
 }
 END_TEST
 
+START_TEST(recursion_counts_once)
+{
+	struct text_options options = {.width = 100};
+	struct capture *capture = capture_sample();
+	u32 *frames = capture->stacks[SAMPLE_LEAK].frames;
+	char *text;
+
+	frames[5] = frames[4] = frames[3]; /* sdsnewlen, three times */
+	text = to_text(capture, 1, &options);
+	assert_has(text, "10.0 MiB   90.9 %  10.0 MiB   90.9 %  sdsnewlen  src/sds.c\n");
+	free(text);
+	capture_destroy(capture);
+}
+END_TEST
+
 START_TEST(hostile_names_are_shown_harmless)
 {
 	struct text_options options = {.width = 120};
@@ -562,6 +577,7 @@ Suite *text_suite(void)
 	tcase_add_test(report, what_has_none_of_the_key_is_left_out);
 	tcase_add_test(report, growth_of_the_first_snapshot_is_since_attach);
 	tcase_add_test(report, functions_have_own_and_total);
+	tcase_add_test(report, recursion_counts_once);
 	tcase_add_test(report, hostile_names_are_shown_harmless);
 	tcase_add_test(report, color_only_when_asked_for);
 	tcase_add_test(report, what_is_not_exact_is_said);
