@@ -298,18 +298,21 @@ static void *short_life(void *arg)
 	return NULL;
 }
 
-/* 100 threads a second, up to CHURNERS at a time. */
+/* 100 threads a second, up to CHURNERS at a time, with small stacks. */
 static void *spawn(void *arg)
 {
 	static pthread_t threads[CHURNERS];
 	struct timespec pause = {.tv_nsec = 10000000};
+	pthread_attr_t small;
 
+	pthread_attr_init(&small);
+	pthread_attr_setstacksize(&small, 16384);
 	for (churned = 0; churning; churned++) {
 		int i = (int)(churned % CHURNERS);
 
 		if (churned >= CHURNERS)
 			pthread_join(threads[i], NULL);
-		if (pthread_create(&threads[i], NULL, short_life, &churners[i]) != 0)
+		if (pthread_create(&threads[i], &small, short_life, &churners[i]) != 0)
 			hurt("no thread");
 		nanosleep(&pause, NULL);
 	}
@@ -429,10 +432,36 @@ static void choose_kinds(int argc, char **argv)
 	}
 }
 
+static void leave(void);
+
+static void *converse(void *arg)
+{
+	const char *line;
+
+	while ((line = hear()) && !after(line, "quit")) {
+		if (!after(line, "leave"))
+			command(line);
+		else
+			leave();
+	}
+	exit(0);
+	return arg;
+}
+
+/* The first thread ends, and another one goes on talking to the test. */
+static void leave(void)
+{
+	pthread_t thread;
+
+	if (pthread_create(&thread, NULL, converse, NULL) != 0)
+		hurt("no thread");
+	say("left");
+	pthread_exit(NULL);
+}
+
 int engine_main(int argc, char **argv)
 {
 	struct sigaction action = {.sa_handler = on_tick, .sa_flags = SA_RESTART};
-	const char *line;
 
 	workers_n = argc > 1 ? atoi(argv[1]) : 1;
 	if (workers_n < 1 || workers_n > WORKERS_MAX)
@@ -451,7 +480,6 @@ int engine_main(int argc, char **argv)
 	wait_parked();
 	pthread_mutex_unlock(&mutex);
 	say("ready");
-	while ((line = hear()) && !after(line, "quit"))
-		command(line);
+	converse(NULL);
 	return 0;
 }

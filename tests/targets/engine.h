@@ -54,6 +54,7 @@ bool engine_command(const char *line) __attribute__((weak));
  *	drain	all blocks are freed			-> "drained"
  *	epoch	truth_epoch				-> "epoch"
  *	truth	truth_say
+ *	leave	the main thread ends, the process not	-> "left"
  *	quit	or end of file: returns 0
  */
 int engine_main(int argc, char **argv);

@@ -1,0 +1,131 @@
+// SPDX-License-Identifier: MIT
+/* Threads that come and go, 100 a second, while memattach attaches, counts and leaves. */
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "tests/capture_query.h"
+#include "tests/run_memattach.h"
+#include "tests/suites.h"
+
+static long stop_churning(struct target *target)
+{
+	long threads;
+
+	target_say(target, "churn off");
+	ck_assert_int_eq(sscanf(target_hear(target), "churned %ld", &threads), 1);
+	return threads;
+}
+
+START_TEST(exact_while_threads_come_and_go)
+{
+	struct memattach m;
+	struct target target;
+	json_t *capture;
+
+	target_start(&target, WORDS("exact", "2"), NULL);
+	target_ask(&target, "start", "started");
+	target_ask(&target, "churn on", "churned 0");
+	target_ask(&target, "progress 1000", "progressed");
+	memattach_attach(&m, target.pid, NULL);
+	target_ask(&target, "set 1", "set");
+	target_ask(&target, "progress 6000", "progressed");
+	ck_assert_int_gt(stop_churning(&target), 50);
+	target_ask(&target, "stop", "stopped");
+	capture = memattach_stop_and_read(&m);
+	capture_assert_truth(capture, &target, "_b", true);
+	json_decref(capture);
+	memattach_cleanup(&m);
+	assert_untraced(target.pid);
+	target_end(&target);
+}
+END_TEST
+
+START_TEST(exact_from_the_start)
+{
+	char *path = build_path("targets/exact");
+	struct memattach m;
+	struct target target;
+	json_t *capture;
+
+	memattach_launch(&m, NULL, WORDS(path, "1"));
+	memattach_adopt(&m, &target);
+	target_ask(&target, "churn on", "churned 0");
+	target_ask(&target, "run 5000", "done");
+	stop_churning(&target);
+	memattach_snapshot(&m);
+	capture = memattach_capture(&m);
+	capture_assert_truth(capture, &target, "", true);
+	ck_assert_int_eq(capture_total(capture, "failed_allocations"), truth_sums_last().failed);
+	json_decref(capture);
+	target_leave(&target);
+	memattach_expect_exit(&m, 0);
+	memattach_cleanup(&m);
+	free(path);
+}
+END_TEST
+
+/* Seizing threads that are just being made, and letting go of threads that just end. */
+START_TEST(attached_again_and_again)
+{
+	struct memattach m;
+	struct target target;
+
+	target_start(&target, WORDS("exact", "2"), NULL);
+	target_ask(&target, "start", "started");
+	target_ask(&target, "churn on", "churned 0");
+	for (int i = 0; i < 20; i++) {
+		memattach_attach(&m, target.pid, NULL);
+		memattach_stop(&m);
+		memattach_cleanup(&m);
+		target_ask(&target, "progress 100", "progressed");
+	}
+	stop_churning(&target);
+	target_ask(&target, "stop", "stopped");
+	assert_untraced(target.pid);
+	/* And still exact. */
+	memattach_attach(&m, target.pid, NULL);
+	target_ask(&target, "epoch", "epoch");
+	target_ask(&target, "run 500", "done");
+	json_t *capture = memattach_stop_and_read(&m);
+	capture_assert_truth(capture, &target, "", true);
+	json_decref(capture);
+	memattach_cleanup(&m);
+	target_end(&target);
+}
+END_TEST
+
+/* The main thread may end before the others; the process goes on and so does the count. */
+START_TEST(main_thread_ends)
+{
+	struct memattach m;
+	struct target target;
+	json_t *capture;
+
+	target_start(&target, WORDS("exact", "3"), NULL);
+	memattach_attach(&m, target.pid, NULL);
+	target_ask(&target, "run 100", "done");
+	target_ask(&target, "leave", "left");
+	target_ask(&target, "run 500", "done");
+	capture = memattach_stop_and_read(&m);
+	capture_assert_truth(capture, &target, "", true);
+	json_decref(capture);
+	memattach_cleanup(&m);
+	target_ask(&target, "run 100", "done");
+	target_end(&target);
+}
+END_TEST
+
+Suite *threads_suite(void)
+{
+	Suite *suite = suite_create("threads");
+	TCase *tcase = tcase_create("threads");
+
+	tcase_set_timeout(tcase, 60);
+	tcase_add_test(tcase, exact_while_threads_come_and_go);
+	tcase_add_test(tcase, exact_from_the_start);
+	tcase_add_test(tcase, attached_again_and_again);
+	tcase_add_test(tcase, main_thread_ends);
+	suite_add_tcase(suite, tcase);
+	return suite;
+}
