@@ -168,6 +168,9 @@ static void write_title(struct text *text, const struct text_row *row, size_t ra
 		n += (size_t)snprintf(title + n, sizeof(title) - n, ", %s of %s",
 				      figures_percent(a, (u64)row->key, text->key_sum),
 				      text_sort_name(text->sort));
+	if (text->sort != SORT_LIVE && text->sort != SORT_GROWTH)
+		n += (size_t)snprintf(title + n, sizeof(title) - n, " (%s)",
+				      text_key(text, row->key, a));
 	if (text->before || text->sort == SORT_GROWTH)
 		snprintf(title + n, sizeof(title) - n, ", %s since %s",
 			 figures_growth(a, row->growth),

@@ -28,6 +28,7 @@
 	X(unwind_table)                                                                            \
 	X(unwind_hostile)                                                                          \
 	X(capture)                                                                                 \
+	X(names)                                                                                   \
 	X(builder)                                                                                 \
 	X(text)                                                                                    \
 	X(attach)                                                                                  \
