@@ -14,7 +14,7 @@ build="gcc libc6-dev make libelf-dev libdw-dev libunwind-dev libzydis-dev libjan
 	libiberty-dev liblzma-dev zlib1g-dev"
 # The tests' targets, the compilers and the readers that the results are checked with.
 check="$build g++ check clang clang-format libclang-rt-14-dev binutils gdb strace elfutils xz-utils
-	musl-tools libjemalloc2 libtcmalloc-minimal4 libmimalloc2.0 redis-server redis-tools
+	musl-tools libjemalloc-dev libtcmalloc-minimal4 libmimalloc2.0 redis-server redis-tools
 	nginx-light sqlite3 python3 python3-jsonschema nodejs mandoc procps util-linux"
 bench="$check heaptrack valgrind"
 demo="$build procps"

@@ -4,7 +4,7 @@
 
 demo:
 	./setup.sh demo
-	$(STEP) all $(BUILD)/demo/leaky_service
+	+$(STEP) all $(BUILD)/demo/leaky_service
 	demo/run.sh $(BUILD)/memattach $(BUILD)/demo/leaky_service
 
 # As a user would have built it: optimised, with debug information, with nothing of ours in it.

@@ -7,7 +7,8 @@
 
 # Every step is a make of its own: only after setup.sh can it see what is installed.
 JOBS ?= $(if $(filter -j%,$(MAKEFLAGS)),,-j$(shell nproc))
-STEP  = --no-print-directory $(JOBS)
+# In a recipe as +$(STEP): the plus passes make's job server on.
+STEP  = $(MAKE) --no-print-directory $(JOBS)
 
 # Tests take longer under a sanitizer: libcheck's time limits are multiplied.
 ASAN_ENV := ASAN_OPTIONS=detect_leaks=1:abort_on_error=0 UBSAN_OPTIONS=print_stacktrace=1 \
@@ -15,17 +16,17 @@ ASAN_ENV := ASAN_OPTIONS=detect_leaks=1:abort_on_error=0 UBSAN_OPTIONS=print_sta
 
 check:
 	./setup.sh check
-	$(MAKE) $(STEP) CC=gcc all $(BUILD)/tests/runner-all
-	$(MAKE) $(STEP) lint
-	$(MAKE) $(STEP) CC=clang BUILD=$(BUILD)/clang all objects
-	$(MAKE) $(STEP) fuzz FUZZ_SECONDS=5
-	$(MAKE) $(STEP) BUILD=$(BUILD)/asan SAN=1 CC=gcc all $(BUILD)/asan/tests/runner-all
+	+$(STEP) CC=gcc all $(BUILD)/tests/runner-all
+	+$(STEP) lint
+	+$(STEP) CC=clang BUILD=$(BUILD)/clang all objects
+	+$(STEP) fuzz FUZZ_SECONDS=5
+	+$(STEP) BUILD=$(BUILD)/asan SAN=1 CC=gcc all $(BUILD)/asan/tests/runner-all
 	$(BUILD)/tests/runner-all
 	$(ASAN_ENV) $(BUILD)/asan/tests/runner-all
 
 check-asan:
 	./setup.sh check
-	$(MAKE) $(STEP) BUILD=$(BUILD)/asan SAN=1 CC=gcc all $(BUILD)/asan/tests/runner-all
+	+$(STEP) BUILD=$(BUILD)/asan SAN=1 CC=gcc all $(BUILD)/asan/tests/runner-all
 	$(ASAN_ENV) $(BUILD)/asan/tests/runner-all
 
 # All of ours compiled, tests too, and nothing linked: a second compiler's warnings.
@@ -42,7 +43,7 @@ FUZZ         ?= $(patsubst tests/fuzz/fuzz_%.c,%,$(wildcard tests/fuzz/fuzz_*.c)
 FUZZ_SECONDS ?= 30
 FUZZ_FLAGS   := -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all
 fuzz:
-	$(MAKE) $(STEP) BUILD=$(BUILD)/fuzz CC=clang CFLAGS="-O1 -g" SANITIZE="$(FUZZ_FLAGS)" \
+	+$(STEP) BUILD=$(BUILD)/fuzz CC=clang CFLAGS="-O1 -g" SANITIZE="$(FUZZ_FLAGS)" \
 		$(FUZZ:%=$(BUILD)/fuzz/fuzz_%)
 	@for name in $(FUZZ); do \
 		mkdir -p $(BUILD)/fuzz/corpus/$$name && \
