@@ -28,7 +28,7 @@ endif
 
 # Highest floor first: the linker's order, too.
 FOLDERS := report probe heap attach symbols unwind ledger proc base
-LIBS    := $(foreach f,$(FOLDERS),$(if $(wildcard $(f)/*.c),$(BUILD)/$(f).a))
+LIBS    := $(foreach f,$(FOLDERS),$(if $(wildcard $(f)/*.c),$(BUILD)/$(f).a)) $(BUILD)/agent.a
 
 all: $(BUILD)/memattach
 
@@ -54,10 +54,11 @@ $(BUILD)/%.o: %.S
 	@mkdir -p $(@D)
 	$(CC) $(CPPFLAGS) $(ALL_CFLAGS) -c -o $@ $<
 
-include install.mk
+include agent/agent.mk install.mk
 include tests/tests.mk
 # The others, but for those that tests.mk has included itself.
 include $(filter-out $(MAKEFILE_LIST),$(sort $(wildcard tests/*.mk)))
+-include demo/demo.mk bench/bench.mk
 
 -include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
 

@@ -14,8 +14,10 @@
 
 #include "attach/tracee.h"
 #include "base/clock.h"
+#include "probe/leftovers.h"
 #include "probe/probes.h"
 #include "proc/check_target.h"
+#include "session_guardian.h"
 #include "session_image.h"
 #include "session_records.h"
 #include "session_signals.h"
@@ -29,6 +31,7 @@ struct session {
 	struct tracee *tracee;
 	struct image *image;
 	struct records *records;
+	struct guardian guardian;
 	bool loading; /* a program just exec'ed: its libraries are yet to come */
 	bool done;
 	u32 snapshots;  /* how many have been numbered */
@@ -216,8 +219,7 @@ static void on_trap(struct session *s, struct thread *thread)
 
 static void on_signal(struct session *s, struct thread *thread, int sig)
 {
-	if (!probes_signal(s->image->probes, thread))
-		return;
+	probes_signal(s->image->probes, thread);
 	tracee_signal_fixup(s->tracee, thread, sig);
 	tracee_resume(s->tracee, thread, sig);
 }
@@ -346,6 +348,19 @@ static int let_go(struct session *s, struct err *err)
 	return ret == -EAGAIN ? err_set(err, EAGAIN, "memory of ours was left in the target") : ret;
 }
 
+/* What a memattach that was killed has left there is taken out first. */
+static int take_over(struct session *s, struct err *err)
+{
+	struct err ptrace_err = ERR_INIT;
+	int n = leftovers_remove(s->config->pid, 0, 0, &ptrace_err);
+
+	if (n > 0)
+		log_verbose(&s->config->log, "removed what a killed memattach has left");
+	if (n == -EACCES || n == -EPERM)
+		return proc_explain_ptrace(s->config->pid, EPERM, err);
+	return n < 0 ? err_set(err, ptrace_err.code, "%s", ptrace_err.msg) : 0;
+}
+
 static int start(struct session *s, struct err *err)
 {
 	const struct session_config *config = s->config;
@@ -353,13 +368,18 @@ static int start(struct session *s, struct err *err)
 	if (!config->pid) {
 		s->tracee = tracee_launch(config->command, err);
 		s->result->command_failed = !s->tracee;
-		return s->tracee ? 0 : -err->code;
+		if (!s->tracee)
+			return -err->code;
+		return guardian_start(&s->guardian, tracee_pid(s->tracee), tracee_mem(s->tracee),
+				      err);
 	}
+	guardian_await(config->pid);
 	s->records = records_create(err);
-	if (!s->records || proc_check_target(config->pid, err))
+	if (!s->records || proc_check_target(config->pid, err) || take_over(s, err))
 		return -err->code;
 	s->image = image_create(config, config->pid, false, err);
-	if (!s->image || image_check(s->image, err))
+	if (!s->image || image_check(s->image, err) ||
+	    guardian_start(&s->guardian, config->pid, &s->image->memory, err))
 		return -err->code;
 	s->tracee = tracee_seize(config->pid, err);
 	if (!s->tracee || image_plant(s->image, s->tracee, err))
@@ -400,6 +420,7 @@ int session_run(const struct session_config *config, struct session_result *resu
 		if (!ret)
 			ret = undo;
 	}
+	guardian_dismiss(&s.guardian);
 	if (ret == 0)
 		ret = last_report(&s, err);
 	else

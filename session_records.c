@@ -179,8 +179,7 @@ static void make_snapshot(struct records *records, struct image *image, enum ses
 		saved->complete = true;
 	}
 	if (write_all(fd, saved, sizeof(*saved)) ||
-	    (record &&
-	     write_all(fd, record->sites, record->sites_n * sizeof(*record->sites))))
+	    (record && write_all(fd, record->sites, record->sites_n * sizeof(*record->sites))))
 		_exit(125);
 	_exit(ret ? 125 : 0);
 }

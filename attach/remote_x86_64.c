@@ -74,27 +74,61 @@ static int settle(pid_t tid)
 	return ret ? ret : run_until(tid, PTRACE_CONT, EVENT_STOP);
 }
 
-static void set_call(struct user_regs_struct *regs, u64 code, u64 sp, long number,
-		     const u64 args[6])
+static u64 argument(u64 value, u64 data)
+{
+	return (value & ~0xffffffffULL) == REMOTE_DATA ? data + (value & 0xffffffff) : value;
+}
+
+static void set_call(struct user_regs_struct *regs, u64 code, u64 sp,
+		     const struct remote_call *call, u64 data)
 {
 	regs->rip = code;
 	regs->rsp = sp;
-	regs->rax = (u64)number;
+	regs->rax = (u64)call->number;
 	regs->orig_rax = (u64)-1;
-	regs->rdi = args[0];
-	regs->rsi = args[1];
-	regs->rdx = args[2];
-	regs->r10 = args[3];
-	regs->r8 = args[4];
-	regs->r9 = args[5];
+	regs->rdi = argument(call->args[0], data);
+	regs->rsi = argument(call->args[1], data);
+	regs->rdx = argument(call->args[2], data);
+	regs->r10 = argument(call->args[3], data);
+	regs->r8 = argument(call->args[4], data);
+	regs->r9 = argument(call->args[5], data);
 }
 
-int remote_syscall(pid_t tid, const struct proc_mem *mem, u64 code, long number, const u64 args[6],
+/* The call itself, with the code in place: everything that has to be taken back is taken back. */
+static int make_call(pid_t tid, const struct proc_mem *mem, u64 code, u64 sp,
+		     const struct user_regs_struct *saved, u64 mask, const struct remote_call *call,
+		     s64 *result)
+{
+	struct user_regs_struct regs = *saved;
+	const struct remote_data *data = &call->data;
+	u64 all = ~0ULL, address = (sp - REMOTE_DATA_MAX) & ~15ULL;
+	int ret = 0, undo;
+
+	if (data->length)
+		ret = proc_mem_write(mem, address, data->bytes, data->length);
+	/* No handler may run between here and the restored registers. */
+	if (ret == 0)
+		ret = pt(PTRACE_SETSIGMASK, tid, sizeof(all), (u64)(uintptr_t)&all);
+	if (ret)
+		return ret;
+	set_call(&regs, code, sp, call, address);
+	ret = run_call(tid, &regs, result);
+	if (ret == 0 && data->length &&
+	    proc_mem_read(mem, address, data->bytes, data->length) != (ssize_t)data->length)
+		ret = -EFAULT;
+	undo = pt(PTRACE_SETREGS, tid, 0, (u64)(uintptr_t)saved);
+	if (!ret)
+		ret = undo;
+	undo = pt(PTRACE_SETSIGMASK, tid, sizeof(mask), (u64)(uintptr_t)&mask);
+	return ret ? ret : undo;
+}
+
+int remote_syscall(pid_t tid, const struct proc_mem *mem, u64 code, const struct remote_call *call,
 		   s64 *result, struct err *err)
 {
-	u64 mask, all = ~0ULL, sp;
 	u8 saved_code[REMOTE_CODE_SIZE];
-	struct user_regs_struct saved, regs;
+	struct user_regs_struct saved;
+	u64 mask, sp;
 	int ret, undo;
 
 	ret = pt(PTRACE_GETREGS, tid, 0, (u64)(uintptr_t)&saved);
@@ -111,23 +145,10 @@ int remote_syscall(pid_t tid, const struct proc_mem *mem, u64 code, long number,
 	ret = proc_mem_write(mem, code, remote_code, sizeof(remote_code));
 	if (ret)
 		return err_sys(err, -ret, "cannot write code to %#lx", code);
-	/* No handler may run between here and the restored registers. */
-	ret = pt(PTRACE_SETSIGMASK, tid, sizeof(all), (u64)(uintptr_t)&all);
-	if (ret)
-		goto restore_code;
-	regs = saved;
-	set_call(&regs, code, sp, number, args);
-	ret = run_call(tid, &regs, result);
-
-	undo = pt(PTRACE_SETREGS, tid, 0, (u64)(uintptr_t)&saved);
-	if (!ret)
-		ret = undo;
-	undo = pt(PTRACE_SETSIGMASK, tid, sizeof(mask), (u64)(uintptr_t)&mask);
-	if (!ret)
-		ret = undo;
-restore_code:
+	ret = make_call(tid, mem, code, sp, &saved, mask, call, result);
 	undo = proc_mem_write(mem, code, saved_code, sizeof(saved_code));
-	if (!ret)
+	/* The call may just have unmapped the place where its code stood. */
+	if (!ret && undo != -EFAULT && undo != -EIO)
 		ret = undo;
 	if (ret == 0)
 		ret = settle(tid);

@@ -25,13 +25,32 @@
 bool remote_possible(const struct thread *thread);
 
 /*
- * Makes system call `number` in tid, a thread in a ptrace-stop, with code at
- * `code` (REMOTE_CODE_SIZE bytes of executable memory, which are restored).
- * *result is what the call returned (negative: its -errno). Registers, signal
- * mask and a system call that the stop interrupted are as before. 0, -ESRCH if
- * the thread died, or another -errno, then nothing was changed.
+ * Memory that a call reads or writes: it is put on the thread's stack for the
+ * time of the call, and what stands there afterwards is copied back. An argument
+ * REMOTE_DATA + n means the address of its byte n.
  */
-int remote_syscall(pid_t tid, const struct proc_mem *mem, u64 code, long number, const u64 args[6],
+struct remote_data {
+	void *bytes;
+	size_t length; /* at most REMOTE_DATA_MAX */
+};
+
+#define REMOTE_DATA     0xfedcba9800000000ULL
+#define REMOTE_DATA_MAX 256
+
+struct remote_call {
+	long number;
+	u64 args[6];
+	struct remote_data data; /* length 0: none */
+};
+
+/*
+ * Makes a system call in tid, a thread in a ptrace-stop, with code at `code`
+ * (REMOTE_CODE_SIZE bytes of executable memory, which are restored). *result is
+ * what the call returned (negative: its -errno). Registers, signal mask and a
+ * system call that the stop interrupted are as before. 0, -ESRCH if the thread
+ * died, or another -errno, then nothing was changed.
+ */
+int remote_syscall(pid_t tid, const struct proc_mem *mem, u64 code, const struct remote_call *call,
 		   s64 *result, struct err *err);
 
 #endif

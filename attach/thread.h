@@ -18,9 +18,11 @@ struct thread {
 	u32 index; /* a small number, given again after the thread has ended */
 	enum thread_state state;
 	bool own_process;   /* a vfork or CLONE_VM child: the leader of a process of its own */
+	bool unborn;        /* told of by its parent; its first stop is still to come */
 	bool exiting;       /* has passed EVENT_EXIT */
 	bool in_vfork;      /* waits in the kernel for its vfork child and cannot be stopped */
 	bool interrupted;   /* PTRACE_INTERRUPT was sent and its EVENT_STOP is still to come */
+	bool trap_due;      /* its int3 has been executed, and that stop is still to come */
 	bool group_stopped; /* resume means PTRACE_LISTEN */
 	bool has_status;    /* a stop that was waited for, but not yet handled */
 	int status;

@@ -3,11 +3,21 @@
  * The wait loop: a raw wait status becomes one enum (attach/event.h), and
  * whatever needs no decision of the session is dealt with here.
  *
+ * A stop in which a signal is about to be delivered, and that includes our
+ * breakpoints, is looked at with WNOWAIT and never reaped. Reaping it clears the
+ * thread's exit_code; if memattach were killed after that, the signal would be
+ * gone and the thread would run on behind the int3, in the middle of an
+ * instruction. Unreaped, the signal is delivered, and the agent deals with it.
+ *
+ * waitid reports the first ready thread of a list in a fixed order: threads at its
+ * end would starve. So now and then all threads are looked at one by one, and
+ * those that are ready are served before anybody else.
+ *
  * Who is new? With PTRACE_O_TRACECLONE and its kind the child is traced from
- * birth and its first stop may be seen before the event of its parent. So a
- * tid that is not in the table is judged by itself, in its first stop: a thread
- * of the target (tgkill accepts it), a process that shares the target's memory
- * (kcmp), or a fork, which must be released with its copy of the text clean.
+ * birth. In its first stop it is judged by itself: a thread of the target (tgkill
+ * accepts it), a process that shares the target's memory (kcmp), or a fork, which
+ * must be released with its copy of the text clean. That stop may be seen before
+ * the event of its parent or after; whichever comes second finds it noted.
  */
 #include "attach/tracee_internal.h"
 
@@ -143,35 +153,66 @@ static void remember_mask(struct thread *thread)
 		thread->traps_blocked = mask & (1ULL << (SIGTRAP - 1));
 }
 
-static bool note_newborn(struct tracee *tracee, pid_t tid, int status, struct tracee_event *event)
+static bool note_newborn(struct tracee *tracee, pid_t tid, int status, struct thread *thread,
+			 struct tracee_event *event)
 {
 	bool own_process;
-	struct thread *thread;
 
-	event->status = status;
-	if (!WIFSTOPPED(status)) {
-		event->kind = EVENT_STRANGER;
-		event->newborn = tid;
-		return true;
-	}
 	if (!shares_memory(tracee, tid, &own_process)) {
+		if (thread)
+			threads_remove(tracee->threads, thread);
 		event->kind = EVENT_STOP;
 		event->newborn = tid;
+		event->thread = NULL;
 		return true;
 	}
-	thread = threads_add(tracee->threads, tid);
+	if (!thread)
+		thread = threads_add(tracee->threads, tid);
 	if (!thread) {
-		/* Better a thread that runs into breakpoints of ours and is killed by
-		 * nobody: keep it stopped would hang the target; this one is let go. */
+		/* Without a record of it, it would stand still for ever. */
 		pt(PTRACE_DETACH, tid, 0, 0);
 		return false;
 	}
 	thread->own_process = own_process;
+	thread->unborn = false;
 	thread->state = THREAD_STOPPED;
 	remember_mask(thread);
 	event->kind = trace_event_decode(status);
 	event->thread = thread;
 	return true;
+}
+
+/* A tid that nobody has told us of. */
+static bool note_unknown(struct tracee *tracee, pid_t tid, int status, struct tracee_event *event)
+{
+	if (!WIFSTOPPED(status)) {
+		event->kind = EVENT_STRANGER;
+		event->newborn = tid;
+		return true;
+	}
+	tracee->early[tracee->early_at++ % ARRAY_SIZE(tracee->early)] = tid;
+	return note_newborn(tracee, tid, status, NULL, event);
+}
+
+/* The parent's event: unless the child was there first, its first stop is to be expected. */
+static void expect_child(struct tracee *tracee, const struct thread *parent, u64 *message)
+{
+	struct thread *child;
+
+	if (pt(PTRACE_GETEVENTMSG, parent->tid, 0, (u64)(uintptr_t)message))
+		return;
+	for (u32 i = 0; i < ARRAY_SIZE(tracee->early); i++) {
+		if (tracee->early[i] == (pid_t)*message) {
+			tracee->early[i] = 0;
+			return;
+		}
+	}
+	if (threads_find(tracee->threads, (pid_t)*message))
+		return;
+	/* Without memory for it, its first stop is taken as it comes. */
+	child = threads_add(tracee->threads, (pid_t)*message);
+	if (child)
+		child->unborn = true;
 }
 
 bool tracee_note(struct tracee *tracee, pid_t tid, int status, struct tracee_event *event)
@@ -180,9 +221,12 @@ bool tracee_note(struct tracee *tracee, pid_t tid, int status, struct tracee_eve
 
 	*event = (struct tracee_event){.status = status};
 	if (!thread)
-		return note_newborn(tracee, tid, status, event);
+		return note_unknown(tracee, tid, status, event);
+	if (thread->unborn && WIFSTOPPED(status))
+		return note_newborn(tracee, tid, status, thread, event);
 	thread->regs_valid = false;
 	thread->state = THREAD_STOPPED;
+	thread->trap_due = false;
 	event->thread = thread;
 	event->kind = trace_event_decode(status);
 	event->signal = trace_event_signal(status);
@@ -197,6 +241,11 @@ bool tracee_note(struct tracee *tracee, pid_t tid, int status, struct tracee_eve
 		break;
 	case EVENT_VFORK:
 		thread->in_vfork = true;
+		expect_child(tracee, thread, &event->message);
+		break;
+	case EVENT_FORK:
+	case EVENT_CLONE:
+		expect_child(tracee, thread, &event->message);
 		break;
 	case EVENT_VFORK_DONE:
 		thread->in_vfork = false;
@@ -210,6 +259,50 @@ bool tracee_note(struct tracee *tracee, pid_t tid, int status, struct tracee_eve
 	return true;
 }
 
+/* What waitpid would have said. */
+static int wait_status(const siginfo_t *info)
+{
+	switch (info->si_code) {
+	case CLD_EXITED:
+		return (info->si_status & 0xff) << 8;
+	case CLD_KILLED:
+		return info->si_status;
+	case CLD_DUMPED:
+		return info->si_status | 0x80;
+	default:
+		return info->si_status << 8 | 0x7f;
+	}
+}
+
+/* A stop for a signal; the others carry nothing that would be lost with us. */
+static bool must_stay_unreaped(int status)
+{
+	enum trace_event kind = trace_event_decode(status);
+
+	return kind == EVENT_TRAP || kind == EVENT_SIGNAL;
+}
+
+static pid_t wait_for(idtype_t type, pid_t id, int flags, int *status)
+{
+	siginfo_t info;
+
+	info.si_pid = 0;
+	if (waitid(type, (id_t)id, &info, WSTOPPED | WEXITED | __WALL | WNOWAIT | flags))
+		return -errno;
+	if (!info.si_pid)
+		return 0;
+	*status = wait_status(&info);
+	if (!must_stay_unreaped(*status) &&
+	    waitid(P_PID, (id_t)info.si_pid, &info, WSTOPPED | WEXITED | __WALL | WNOHANG))
+		return -errno;
+	return info.si_pid;
+}
+
+pid_t tracee_poll(pid_t tid, int *status)
+{
+	return wait_for(tid ? P_PID : P_ALL, tid, WNOHANG, status);
+}
+
 pid_t tracee_take_newborn(struct tracee *tracee)
 {
 	return tracee->newborns_n ? tracee->newborns[--tracee->newborns_n] : 0;
@@ -217,61 +310,76 @@ pid_t tracee_take_newborn(struct tracee *tracee)
 
 static pid_t wait_any(struct tracee *tracee, int *status)
 {
-	pid_t tid;
-
 	if (tracee->spin) {
 		u64 deadline = tracee->last_event_ns + SPIN_NS;
 
 		do {
 			for (int i = 0; i < 16; i++) {
-				tid = waitpid(-1, status, __WALL | WNOHANG);
+				pid_t tid = tracee_poll(0, status);
+
 				if (tid != 0)
 					return tid;
 			}
 		} while (clock_ns() < deadline);
 		tracee->spin = false;
 	}
-	return waitpid(-1, status, __WALL);
+	return wait_for(P_ALL, 0, 0, status);
 }
 
-static bool has_message(enum trace_event kind)
+/* Puts every thread that has stopped into the queue, beginning with those that were last, last time. */
+static void look_at_all(struct tracee *tracee)
 {
-	return kind == EVENT_CLONE || kind == EVENT_FORK || kind == EVENT_VFORK ||
-	       kind == EVENT_EXEC;
+	u32 n = threads_count(tracee->threads);
+
+	tracee->since_scan = 0;
+	for (u32 i = 0; i < n; i++) {
+		struct thread *thread = threads_at(tracee->threads, (tracee->scan_at + i) % n);
+		int status;
+
+		/* A queue without room is no harm: what is not in it is found again. */
+		if (thread->state == THREAD_RUNNING && !thread->has_status && !thread->unborn &&
+		    tracee_poll(thread->tid, &status) > 0)
+			tracee_queue_status(tracee, thread, status);
+	}
+	tracee->scan_at = n ? (tracee->scan_at + 1) % n : 0;
+}
+
+/* A look at all costs a system call a thread: not more than one an event or so. */
+static bool look_is_due(const struct tracee *tracee)
+{
+	u32 n = threads_count(tracee->threads);
+
+	return n > 1 && tracee->since_scan >= 4 && tracee->since_scan >= n / 2;
 }
 
 int tracee_next(struct tracee *tracee, struct tracee_event *event)
 {
-	struct thread *thread = take_queued(tracee);
+	struct thread *thread;
 	int status;
 	pid_t tid;
 
-	if (thread) {
-		bool valid = thread->regs_valid;
-
-		tracee_note(tracee, thread->tid, thread->status, event);
-		thread->regs_valid = valid;
-	} else if (tracee->strangers_n) {
-		u32 i = --tracee->strangers_n;
-
-		*event = (struct tracee_event){.kind = EVENT_STRANGER,
-					       .newborn = tracee->strangers[i].pid,
-					       .status = tracee->strangers[i].status};
-		return 0;
-	} else if (tracee->newborns_n) {
+	if (!tracee->queue_n && look_is_due(tracee))
+		look_at_all(tracee);
+	if (tracee->newborns_n) {
 		*event = (struct tracee_event){.kind = EVENT_STOP};
 		event->newborn = tracee_take_newborn(tracee);
 		return 0;
-	} else {
-		do {
+	}
+	do {
+		thread = take_queued(tracee);
+		if (thread) {
+			tid = thread->tid;
+			status = thread->status;
+		} else {
 			tid = wait_any(tracee, &status);
 			if (tid < 0)
-				return -errno;
-		} while (!tracee_note(tracee, tid, status, event));
-		tracee->last_event_ns = clock_ns();
-		tracee->spin = event->kind == EVENT_TRAP;
-	}
-	if (has_message(event->kind))
+				return tid;
+			tracee->last_event_ns = clock_ns();
+		}
+	} while (!tracee_note(tracee, tid, status, event));
+	tracee->since_scan++;
+	tracee->spin = event->kind == EVENT_TRAP;
+	if (event->kind == EVENT_EXEC)
 		pt(PTRACE_GETEVENTMSG, event->thread->tid, 0, (u64)(uintptr_t)&event->message);
 	return 0;
 }

@@ -81,8 +81,8 @@ void tracee_resume_all(struct tracee *tracee);
 /* One instruction of a stopped thread, the others standing still; signals that arrive are kept. 0 or -errno. */
 int tracee_step(struct tracee *tracee, struct thread *thread);
 
-/* Sets the thread's ptrace options to ours and extra ones (PTRACE_O_*). 0 or -errno. */
-int tracee_options(const struct thread *thread, u64 extra);
+/* Sets the ptrace options of a stopped thread to ours and extra ones (PTRACE_O_*). 0 or -errno. */
+int tracee_options(pid_t tid, u64 extra);
 
 /*
  * Stops one thread, any one that remote calls can be made in, preferring the

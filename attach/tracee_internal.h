@@ -21,12 +21,11 @@ struct tracee {
 	/* Forked processes whose first stop was seen while stopping all. */
 	pid_t *newborns;
 	size_t newborns_n, newborns_cap;
-	/* Children of ours that ended while stopping all, for tracee_next. */
-	struct {
-		pid_t pid;
-		int status;
-	} strangers[8];
-	u32 strangers_n;
+	/* Children seen before the event of their parent, a ring: see tracee.c. */
+	pid_t early[64];
+	u32 early_at;
+	u32 since_scan; /* events since all threads were looked at */
+	u32 scan_at;    /* where the next look begins */
 	u64 last_event_ns;
 	bool spin; /* events come thick and fast: poll for the next one before sleeping */
 };
@@ -39,6 +38,12 @@ int tracee_queue_status(struct tracee *tracee, struct thread *thread, int status
  * has to see it, false if it needed nothing.
  */
 bool tracee_note(struct tracee *tracee, pid_t tid, int status, struct tracee_event *event);
+
+/*
+ * Looks for a stop or end of tid (0: any child) without a wait. Signal stops stay
+ * unreaped, see tracee.c. Returns the tid, 0 if there is nothing, or -errno.
+ */
+pid_t tracee_poll(pid_t tid, int *status);
 
 /* An empty tracee for pid, with its memory open if open_memory. NULL and err on failure. */
 struct tracee *tracee_create(pid_t pid, bool open_memory, struct err *err);

@@ -18,20 +18,41 @@
 /* A thread in an uninterruptible wait (a dead NFS server) must not hold us for ever. */
 #define STOP_PATIENCE_NS 1000000000ULL
 
-static u32 interrupt_running(struct tracee *tracee)
-{
-	u32 waiting = 0;
+/* How many pending signals of a thread are looked at for a SIGTRAP, which the kernel queues at most once. */
+#define PENDING_MAX 64
 
+/* Is a stop of this thread still to come? */
+static bool is_awaited(const struct thread *thread)
+{
+	return thread->state != THREAD_STOPPED && !thread->in_vfork;
+}
+
+static void interrupt_running(struct tracee *tracee)
+{
 	for (u32 i = 0; i < threads_count(tracee->threads); i++) {
 		struct thread *thread = threads_at(tracee->threads, i);
 
-		if (thread->state == THREAD_STOPPED || thread->in_vfork)
+		if (!is_awaited(thread) || thread->interrupted || thread->trap_due ||
+		    thread->unborn)
 			continue;
-		if (!thread->interrupted && pt(PTRACE_INTERRUPT, thread->tid, 0, 0) == 0)
-			thread->interrupted = true;
-		waiting++;
+		thread->interrupted = pt(PTRACE_INTERRUPT, thread->tid, 0, 0) == 0;
 	}
-	return waiting;
+}
+
+/*
+ * An int3 that a thread executed just before our interrupt: the kernel stops it
+ * for the interrupt first, with the SIGTRAP pending and pc behind the int3.
+ */
+static bool has_pending_trap(const struct thread *thread)
+{
+	struct __ptrace_peeksiginfo_args args = {.off = 0, .flags = 0, .nr = PENDING_MAX};
+	siginfo_t pending[PENDING_MAX];
+	long n = ptrace(PTRACE_PEEKSIGINFO, thread->tid, &args, pending);
+
+	for (long i = 0; i < n; i++)
+		if (pending[i].si_signo == SIGTRAP && pending[i].si_code == SI_KERNEL)
+			return true;
+	return false;
 }
 
 /* A stop seen while stopping all: an answer to our interrupt needs no handling, anything else is kept. */
@@ -43,18 +64,16 @@ static int keep(struct tracee *tracee, pid_t tid, int status)
 
 	if (!tracee_note(tracee, tid, status, &event))
 		return 0;
-	if (event.kind == EVENT_STRANGER) {
-		if (tracee->strangers_n < ARRAY_SIZE(tracee->strangers)) {
-			tracee->strangers[tracee->strangers_n].pid = event.newborn;
-			tracee->strangers[tracee->strangers_n++].status = status;
-		}
-		return 0;
-	}
 	if (event.newborn) {
 		if (vec_reserve((void **)&tracee->newborns, &tracee->newborns_cap,
 				tracee->newborns_n + 1, sizeof(pid_t)))
 			return -ENOMEM;
 		tracee->newborns[tracee->newborns_n++] = event.newborn;
+		return 0;
+	}
+	if (answer && event.kind == EVENT_STOP && has_pending_trap(known)) {
+		/* Run on, with no interrupt in the way, it stops for that at once. */
+		known->trap_due = tracee_resume(tracee, known, 0) == 0;
 		return 0;
 	}
 	if (answer && (event.kind == EVENT_STOP || event.kind == EVENT_GROUP_STOP))
@@ -64,28 +83,43 @@ static int keep(struct tracee *tracee, pid_t tid, int status)
 	return tracee_queue_status(tracee, event.thread, status);
 }
 
+/* Looks once at every thread that is awaited. Returns how many still are, or -ENOMEM. */
+static int collect(struct tracee *tracee)
+{
+	int awaited = 0;
+
+	/* Backwards: a thread that turns out to be a forked process leaves the table. */
+	for (u32 i = threads_count(tracee->threads); i-- > 0;) {
+		struct thread *thread = threads_at(tracee->threads, i);
+		pid_t tid = thread->tid;
+		int status;
+
+		if (!is_awaited(thread))
+			continue;
+		awaited++;
+		if (tracee_poll(tid, &status) > 0 && keep(tracee, tid, status))
+			return -ENOMEM;
+	}
+	return awaited;
+}
+
 int tracee_stop_all(struct tracee *tracee, struct err *err)
 {
-	u64 deadline = clock_ns() + STOP_PATIENCE_NS;
 	struct timespec nap = {.tv_nsec = 20000};
-	int status;
+	u64 start = clock_ns();
+	int awaited;
 
-	while (interrupt_running(tracee)) {
-		pid_t tid = waitpid(-1, &status, __WALL | WNOHANG);
-
-		if (tid > 0) {
-			if (keep(tracee, tid, status))
-				return err_set(err, ENOMEM, "out of memory");
-			continue;
-		}
-		if (tid < 0 && errno != EINTR)
-			break;
-		if (clock_ns() > deadline)
-			break;
-		if (clock_ns() > deadline - STOP_PATIENCE_NS + 200000)
+	for (;;) {
+		interrupt_running(tracee);
+		awaited = collect(tracee);
+		if (awaited < 0)
+			return err_set(err, ENOMEM, "out of memory");
+		if (!awaited || clock_ns() - start > STOP_PATIENCE_NS)
+			return 0;
+		/* They are quick, or they take long. */
+		if (clock_ns() - start > 200000)
 			nanosleep(&nap, NULL);
 	}
-	return 0;
 }
 
 void tracee_resume_all(struct tracee *tracee)
@@ -100,28 +134,19 @@ void tracee_resume_all(struct tracee *tracee)
 static bool stop_thread(struct tracee *tracee, struct thread *thread)
 {
 	u64 deadline = clock_ns() + STOP_ONE_PATIENCE_NS;
-	pid_t tid = thread->tid;
 	int status;
 
-	if (thread->state != THREAD_RUNNING || thread->in_vfork || thread->own_process)
-		return false;
-	if (pt(PTRACE_INTERRUPT, tid, 0, 0))
+	if (thread->state != THREAD_RUNNING || thread->in_vfork || thread->own_process ||
+	    thread->unborn || pt(PTRACE_INTERRUPT, thread->tid, 0, 0))
 		return false;
 	thread->interrupted = true;
-	while (clock_ns() < deadline) {
-		pid_t got = waitpid(-1, &status, __WALL | WNOHANG);
-
-		if (got > 0 && keep(tracee, got, status))
-			return false;
-		thread = threads_find(tracee->threads, tid);
-		if (!thread)
-			return false;
-		if (thread->state == THREAD_STOPPED)
-			return !thread->has_status && !thread->group_stopped;
-		if (got <= 0)
+	while (thread->state != THREAD_STOPPED && clock_ns() < deadline) {
+		if (tracee_poll(thread->tid, &status) <= 0)
 			sched_yield();
+		else if (keep(tracee, thread->tid, status))
+			return false;
 	}
-	return false;
+	return thread->state == THREAD_STOPPED && !thread->has_status && !thread->group_stopped;
 }
 
 struct thread *tracee_stop_one(struct tracee *tracee)
@@ -175,9 +200,9 @@ int tracee_step(struct tracee *tracee, struct thread *thread)
 	return -EAGAIN;
 }
 
-int tracee_options(const struct thread *thread, u64 extra)
+int tracee_options(pid_t tid, u64 extra)
 {
-	return pt(PTRACE_SETOPTIONS, thread->tid, 0, TRACE_OPTIONS | extra);
+	return pt(PTRACE_SETOPTIONS, tid, 0, TRACE_OPTIONS | extra);
 }
 
 void tracee_exec_done(struct tracee *tracee, struct thread *survivor, struct err *err)

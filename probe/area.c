@@ -1,46 +1,18 @@
 // SPDX-License-Identifier: MIT
 /*
- * Where an area goes: into the highest gap below the module that it serves.
- * Above a program lies its heap, which grows upwards; below the lowest library
- * the kernel itself would put the next mapping, so a mapping there is what any
- * mmap of the program's own would have done. Never below a stack.
+ * Our side of the areas: which slots are taken, and what stands in them. How
+ * they get into the target and out again is in area_map.c.
  */
-#include "probe/area.h"
+#include "probe/area_internal.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <sys/syscall.h>
 
 #include "attach/ptrace.h"
-#include "attach/remote_x86_64.h"
+#include "base/guard.h"
 #include "base/vec.h"
-#include "probe/relocate_x86_64.h"
-#include "proc/maps.h"
-#include "proc/status.h"
-
-#define AREA_SIZE   (256 * 1024UL)
-#define AREA_SLOTS  (AREA_SIZE / SLOT_SIZE)
-#define AREA_MARGIN 0x1000UL
-/* A displacement reaches 2 GB; the operand may lie anywhere in the module. */
-#define AREA_REACH 0x70000000UL
-#define LOWEST     0x11000UL
-
-struct area {
-	u64 start;
-	u32 used; /* slots ever handed out */
-};
-
-struct areas {
-	struct tracee *tracee;
-	u64 entry;
-	struct area *items;
-	size_t n, cap;
-	u64 *free_slots;
-	size_t free_n, free_cap;
-	bool refused;
-};
 
 struct areas *areas_create(struct tracee *tracee, struct err *err)
 {
@@ -73,9 +45,9 @@ static u64 distance(u64 a, u64 b)
 	return a > b ? a - b : b - a;
 }
 
-static bool reaches(const struct area *area, u64 address)
+bool area_reaches(u64 start, u64 address)
 {
-	return distance(area->start, address) < AREA_REACH;
+	return distance(start, address) < AREA_REACH;
 }
 
 u64 areas_take_slot(struct areas *areas, u64 address)
@@ -83,7 +55,7 @@ u64 areas_take_slot(struct areas *areas, u64 address)
 	for (size_t i = areas->free_n; i-- > 0;) {
 		u64 slot = areas->free_slots[i];
 
-		if (distance(slot, address) < AREA_REACH) {
+		if (area_reaches(slot, address)) {
 			areas->free_slots[i] = areas->free_slots[--areas->free_n];
 			return slot;
 		}
@@ -91,26 +63,57 @@ u64 areas_take_slot(struct areas *areas, u64 address)
 	for (size_t i = 0; i < areas->n; i++) {
 		struct area *area = &areas->items[i];
 
-		if (reaches(area, address) && area->used < AREA_SLOTS)
-			return area->start + SLOT_SIZE * area->used++;
+		if (area_reaches(area->start, address) && area->used < AGENT_SLOT_COUNT)
+			return area->start + AGENT_SLOTS + AGENT_SLOT_SIZE * area->used++;
 	}
 	return 0;
 }
 
-void areas_give_slot(struct areas *areas, u64 slot)
-{
-	/* Without memory for the list the slot is merely not used again. */
-	if (slot && vec_reserve((void **)&areas->free_slots, &areas->free_cap, areas->free_n + 1,
-				sizeof(u64)) == 0)
-		areas->free_slots[areas->free_n++] = slot;
-}
-
-bool areas_contain(const struct areas *areas, u64 pc)
+/* The area that address is in, NULL if it is in none. */
+static const struct area *area_of(const struct areas *areas, u64 address)
 {
 	for (size_t i = 0; i < areas->n; i++)
-		if (pc - areas->items[i].start < AREA_SIZE)
-			return true;
-	return false;
+		if (address - areas->items[i].start < AGENT_AREA_SIZE)
+			return &areas->items[i];
+	return NULL;
+}
+
+static u64 table_entry(u64 slot)
+{
+	u64 start = slot & ~(AGENT_AREA_SIZE - 1);
+
+	return start + AGENT_TABLE + (slot - start - AGENT_SLOTS) / AGENT_SLOT_SIZE * sizeof(u64);
+}
+
+int areas_fill_slot(struct areas *areas, u64 slot, u64 address, u8 byte,
+		    const struct slot_code *code)
+{
+	const struct proc_mem *mem = tracee_mem(areas->tracee);
+	u64 entry = AGENT_ENTRY(address, byte);
+	u8 bytes[AGENT_SLOT_SIZE] = {0};
+	int ret;
+
+	if (code) {
+		memcpy(bytes, code->bytes, code->length);
+		bytes[AGENT_SLOT_LENGTH] = (u8)code->instruction_length;
+		bytes[AGENT_SLOT_AFTER] = (u8)code->after;
+	}
+	/* The code first: the agent believes the table. */
+	ret = proc_mem_write(mem, slot, bytes, sizeof(bytes));
+	return ret ? ret : proc_mem_write(mem, table_entry(slot), &entry, sizeof(entry));
+}
+
+void areas_give_slot(struct areas *areas, u64 slot)
+{
+	u64 none = 0;
+
+	/* A slot that cannot be struck from the table or noted as free is merely not used again. */
+	if (slot &&
+	    proc_mem_write(tracee_mem(areas->tracee), table_entry(slot), &none, sizeof(none)) ==
+		    0 &&
+	    vec_reserve((void **)&areas->free_slots, &areas->free_cap, areas->free_n + 1,
+			sizeof(u64)) == 0)
+		areas->free_slots[areas->free_n++] = slot;
 }
 
 bool areas_any(const struct areas *areas)
@@ -123,135 +126,82 @@ bool areas_wanted(const struct areas *areas, u64 address)
 	if (areas->refused || !areas->entry)
 		return false;
 	for (size_t i = 0; i < areas->n; i++)
-		if (reaches(&areas->items[i], address) && areas->items[i].used < AREA_SLOTS)
+		if (area_reaches(areas->items[i].start, address) &&
+		    areas->items[i].used < AGENT_SLOT_COUNT)
 			return false;
 	for (size_t i = 0; i < areas->free_n; i++)
-		if (distance(areas->free_slots[i], address) < AREA_REACH)
+		if (area_reaches(areas->free_slots[i], address))
 			return false;
 	return true;
 }
 
-/* The start of a free gap for an area below address, 0 if there is none in reach. */
-static u64 find_gap(const struct maps *maps, u64 address)
+/* The first byte of a rewritten call: push of an imm32 (probe/relocate_x86_64.c, put_push). */
+#define PUSH_IMM32 0x68
+
+enum area_place areas_translate(const struct areas *areas, struct thread_regs *regs)
 {
-	size_t i = maps->n;
+	const struct proc_mem *mem = tracee_mem(areas->tracee);
+	u64 pc = regs_pc(regs), slot = pc & ~(AGENT_SLOT_SIZE - 1);
+	const struct area *area = area_of(areas, pc);
+	u8 bytes[AGENT_SLOT_SIZE];
+	u64 entry;
 
-	while (i > 0 && maps->items[i - 1].start > address)
-		i--;
-	for (; i > 0; i--) {
-		const struct map *above = &maps->items[i - 1];
-		u64 floor = i > 1 ? maps->items[i - 2].end : LOWEST;
-		u64 start;
-
-		if (strcmp(above->path, "[stack]") == 0 || above->start < AREA_SIZE + AREA_MARGIN)
-			continue;
-		start = above->start - AREA_SIZE - AREA_MARGIN;
-		if (distance(start, address) >= AREA_REACH)
-			break;
-		if (start >= floor + AREA_MARGIN && start >= LOWEST)
-			return start;
+	if (!area)
+		return AREA_OUTSIDE;
+	if (pc - area->start < AGENT_SLOTS)
+		return AREA_IN_AGENT;
+	if (proc_mem_read(mem, table_entry(slot), &entry, sizeof(entry)) !=
+		    (ssize_t)sizeof(entry) ||
+	    proc_mem_read(mem, slot, bytes, sizeof(bytes)) != (ssize_t)sizeof(bytes) || !entry)
+		return AREA_IN_AGENT;
+	if (bytes[AGENT_SLOT_AFTER] && pc == slot + bytes[AGENT_SLOT_AFTER]) {
+		regs->u.rip = AGENT_ENTRY_ADDRESS(entry) + bytes[AGENT_SLOT_LENGTH];
+		return AREA_BEHIND;
 	}
-	return 0;
+	if (pc != slot && !bytes[AGENT_SLOT_AFTER] && bytes[0] == PUSH_IMM32)
+		regs->u.rsp += sizeof(u64);
+	regs->u.rip = AGENT_ENTRY_ADDRESS(entry);
+	return AREA_AT_BREAKPOINT;
 }
 
-/* Suspends the target's seccomp filters for this thread. 0, or -errno if it may not be done. */
-static int suspend_seccomp(const struct areas *areas, const struct thread *thread, bool *suspended)
+/* Whether a table names a breakpoint at address. Reads them all: not for a hot path. */
+static bool is_breakpoint(const struct areas *areas, u64 address)
 {
-	struct proc_status status;
+	_cleanup_free_ u64 *table = malloc(AGENT_SLOT_COUNT * sizeof(u64));
 
-	(void)areas;
-	*suspended = false;
-	if (proc_status_read(&status, thread->tid, NULL))
-		return -ESRCH;
-	if (!status.seccomp)
-		return 0;
-	*suspended = true;
-	return tracee_options(thread, PTRACE_O_SUSPEND_SECCOMP);
-}
+	for (size_t i = 0; i < areas->n && table; i++) {
+		ssize_t n = proc_mem_read(tracee_mem(areas->tracee),
+					  areas->items[i].start + AGENT_TABLE, table,
+					  AGENT_SLOT_COUNT * sizeof(u64));
 
-static int remote(struct areas *areas, struct thread *thread, long number, const u64 args[6],
-		  s64 *result, struct err *err)
-{
-	bool suspended;
-	int ret = suspend_seccomp(areas, thread, &suspended);
-
-	if (ret)
-		return err_sys(err, -ret,
-			       "the target filters its system calls (seccomp) and the filter "
-			       "cannot be suspended");
-	ret = remote_syscall(thread->tid, tracee_mem(areas->tracee), areas->entry, number, args,
-			     result, err);
-	if (suspended)
-		tracee_options(thread, 0);
-	/* The call may have left the thread in a later stop of the same kind. */
-	thread->regs_valid = false;
-	return ret;
-}
-
-static int map_at(struct areas *areas, u64 start, struct thread *thread, struct err *err)
-{
-	u64 map[6] = {start,
-		      AREA_SIZE,
-		      PROT_READ | PROT_EXEC,
-		      MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE,
-		      (u64)-1,
-		      0};
-	u64 advise[6] = {start, AREA_SIZE, MADV_DONTFORK, 0, 0, 0};
-	s64 result;
-	int ret;
-
-	if (vec_reserve((void **)&areas->items, &areas->cap, areas->n + 1, sizeof(struct area)))
-		return err_set(err, ENOMEM, "out of memory");
-	ret = remote(areas, thread, SYS_mmap, map, &result, err);
-	if (ret)
-		return ret;
-	if (result < 0 && result > -4096)
-		return err_sys(err, (int)-result, "the target cannot map %lu KB at %#lx",
-			       AREA_SIZE / 1024, start);
-	/* From here on it is there and must be unmapped, whatever happens next. */
-	areas->items[areas->n++] = (struct area){.start = (u64)result};
-	if ((u64)result != start)
-		return err_set(err, EEXIST, "the target mapped memory elsewhere than at %#lx",
-			       start);
-	ret = remote(areas, thread, SYS_madvise, advise, &result, err);
-	if (ret)
-		return ret;
-	return 0;
-}
-
-int areas_map(struct areas *areas, u64 address, struct thread *thread, struct err *err)
-{
-	struct maps maps;
-	u64 start;
-	int ret;
-
-	ret = maps_read(&maps, tracee_pid(areas->tracee), err);
-	if (ret)
-		return ret;
-	start = find_gap(&maps, address);
-	maps_deinit(&maps);
-	if (!start) {
-		areas->refused = true;
-		return err_set(err, ENOMEM, "no free address space within 2 GB of %#lx", address);
+		for (ssize_t k = 0; k < n / (ssize_t)sizeof(u64); k++)
+			if (table[k] && AGENT_ENTRY_ADDRESS(table[k]) == address)
+				return true;
 	}
-	ret = map_at(areas, start, thread, err);
-	/* Another thread was faster with the same gap: not final. All else is. */
-	if (ret && ret != -EEXIST && ret != -ESRCH)
-		areas->refused = true;
-	return ret;
+	return false;
 }
 
-int areas_unmap(struct areas *areas, struct thread *thread, struct err *err)
+void areas_undo_trap(const struct areas *areas, struct thread *thread)
 {
-	while (areas->n) {
-		u64 args[6] = {areas->items[areas->n - 1].start, AREA_SIZE, 0, 0, 0, 0};
-		s64 result;
-		int ret = remote(areas, thread, SYS_munmap, args, &result, err);
+	u64 pc = regs_pc(&thread->regs);
+	siginfo_t info;
 
-		if (ret)
-			return ret;
-		areas->n--;
+	if (!thread->has_status || trace_event_decode(thread->status) != EVENT_TRAP ||
+	    pt(PTRACE_GETSIGINFO, thread->tid, 0, (u64)(uintptr_t)&info) ||
+	    info.si_code != SI_KERNEL)
+		return;
+	if (is_breakpoint(areas, pc - BREAKPOINT_LENGTH)) {
+		if (tracee_set_pc(thread, pc - BREAKPOINT_LENGTH) == 0)
+			thread->has_status = false;
+	} else if (area_of(areas, pc) || is_breakpoint(areas, pc)) {
+		/* The tracer that is gone had moved the pc already. */
+		thread->has_status = false;
 	}
+}
+
+void areas_forget(struct areas *areas)
+{
+	areas->n = 0;
 	areas->free_n = 0;
-	return 0;
+	areas->refused = false;
 }

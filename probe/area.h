@@ -2,15 +2,18 @@
 #ifndef MEMATTACH_PROBE_AREA_H
 #define MEMATTACH_PROBE_AREA_H
 
+#include "agent/abi.h"
 #include "attach/tracee.h"
 #include "base/err.h"
 #include "base/types.h"
+#include "probe/relocate_x86_64.h"
 
 /*
- * Areas: anonymous executable memory that we map into the target, private and
- * not inherited by its forks, for the slots in which displaced instructions
- * run. An instruction with a rip-relative operand needs a slot within 2 GB, so
- * there is one area near each cluster of modules. All are unmapped on detach.
+ * Areas: memory that we map into the target (its layout is in agent/abi.h), for
+ * the slots in which displaced instructions run and for the agent that takes
+ * over if we are killed. An instruction with a rip-relative operand needs a slot
+ * within 2 GB, so there is one area near each cluster of modules. All are
+ * unmapped on detach.
  */
 struct areas;
 
@@ -20,35 +23,74 @@ struct areas *areas_create(struct tracee *tracee, struct err *err);
 void areas_destroy(struct areas *areas);
 
 /*
- * Where system calls are made from until there is an area: the address of code
- * that the target will not run again, the program's entry point.
+ * Where system calls are made from: the address of code that the target will
+ * not run again, the program's entry point.
  */
 void areas_set_entry(struct areas *areas, u64 entry);
 
 /* The address of a free slot within 2 GB of address, in an area that exists; 0 if there is none. */
 u64 areas_take_slot(struct areas *areas, u64 address);
 
-/* Gives back a slot that nothing jumps to any more. */
+/*
+ * Writes down, in the target, that the slot is for the breakpoint at address,
+ * under which stands byte, and puts the displaced instruction into it; code NULL:
+ * it can only run in its own place. 0 or -errno.
+ */
+int areas_fill_slot(struct areas *areas, u64 slot, u64 address, u8 byte,
+		    const struct slot_code *code);
+
+/* Gives back a slot that nothing jumps to any more. 0 is no slot. */
 void areas_give_slot(struct areas *areas, u64 slot);
 
 /*
- * Maps one more area near address, making the system call in a stopped thread.
+ * Maps one more area near address, making the system calls in a stopped thread.
  * If the target filters system calls the filter is suspended for it; where that
  * is not permitted nothing is injected. 0 or -errno; then there is no area near
  * address, and breakpoints there are stepped over.
  */
 int areas_map(struct areas *areas, u64 address, struct thread *thread, struct err *err);
 
-/* Whether pc lies in one of the areas. */
-bool areas_contain(const struct areas *areas, u64 pc);
+/* Takes charge of an area that another memattach has left at start. 0 or -ENOMEM. */
+int areas_adopt(struct areas *areas, u64 start);
 
 /* Whether there is any area. */
 bool areas_any(const struct areas *areas);
 
-/* Whether a thread is needed to map one near address: areas_take_slot would fail, and mapping has not been refused. */
+/* Whether mapping one near address is wanted: areas_take_slot would fail, and mapping has not been refused. */
 bool areas_wanted(const struct areas *areas, u64 address);
 
-/* Unmaps all, in a stopped thread that stands outside them. 0 or -errno. */
+enum area_place {
+	AREA_OUTSIDE,       /* not in an area: nothing to do */
+	AREA_AT_BREAKPOINT, /* the displaced instruction has not been executed */
+	AREA_BEHIND,        /* it has been executed */
+	AREA_IN_AGENT,      /* in the agent's code, which runs only when nobody traces */
+};
+
+/*
+ * Where a thread with these registers stands. If it is in a slot, *regs is
+ * changed to what it would be in the target's own text (a rewritten call that
+ * is half done is undone); the caller writes them back.
+ */
+enum area_place areas_translate(const struct areas *areas, struct thread_regs *regs);
+
+/*
+ * If the kept stop of the thread (has_status) is for a breakpoint that an area's
+ * table names: forgets the stop, with pc at the breakpoint, as if the int3 had
+ * never been. For when nobody is there to serve it.
+ */
+void areas_undo_trap(const struct areas *areas, struct thread *thread);
+
+/*
+ * Puts the target's SIGTRAP action back and unmaps all, in a stopped thread that
+ * stands outside them. 0 or -errno.
+ */
 int areas_unmap(struct areas *areas, struct thread *thread, struct err *err);
+
+/* The same in a forked child, which stands in its first stop and has copies of all. */
+int areas_unmap_child(const struct areas *areas, pid_t child, const struct proc_mem *mem,
+		      struct err *err);
+
+/* exec: the address space is gone, with all areas. */
+void areas_forget(struct areas *areas);
 
 #endif

@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
- * Two hash tables with linear probing over one array of breakpoints: by address,
- * asked at every stop, and by slot, asked when a signal finds a thread in one.
- * The array is rebuilt when a module goes.
+ * An array of breakpoints, and beside it a hash of their addresses with linear
+ * probing, which is asked at every stop. Both are rebuilt when a module goes.
  */
 #include "probe/breakpoints.h"
 
@@ -19,7 +18,7 @@ struct breakpoints {
 	struct areas *areas;
 	struct breakpoint *items;
 	size_t n, cap;
-	u32 *by_address, *by_slot; /* index + 1; 0: empty */
+	u32 *by_address; /* index + 1; 0: empty */
 	u32 mask;
 };
 
@@ -35,8 +34,7 @@ struct breakpoints *breakpoints_create(struct tracee *tracee, struct areas *area
 	b->areas = areas;
 	b->mask = 255;
 	b->by_address = calloc(b->mask + 1, sizeof(u32));
-	b->by_slot = calloc(b->mask + 1, sizeof(u32));
-	if (!b->by_address || !b->by_slot) {
+	if (!b->by_address) {
 		breakpoints_destroy(b);
 		err_set(err, ENOMEM, "out of memory");
 		return NULL;
@@ -50,32 +48,21 @@ void breakpoints_destroy(struct breakpoints *b)
 		return;
 	free(b->items);
 	free(b->by_address);
-	free(b->by_slot);
 	free(b);
-}
-
-static void insert(u32 *table, u32 mask, u64 key, u32 index)
-{
-	u32 i = (u32)hash_u64(key) & mask;
-
-	while (table[i])
-		i = (i + 1) & mask;
-	table[i] = index + 1;
 }
 
 static void index_one(struct breakpoints *b, u32 index)
 {
-	const struct breakpoint *bp = &b->items[index];
+	u32 i = (u32)hash_u64(b->items[index].address) & b->mask;
 
-	insert(b->by_address, b->mask, bp->address, index);
-	if (bp->slot)
-		insert(b->by_slot, b->mask, bp->slot, index);
+	while (b->by_address[i])
+		i = (i + 1) & b->mask;
+	b->by_address[i] = index + 1;
 }
 
 static void index_all(struct breakpoints *b)
 {
 	memset(b->by_address, 0, ((size_t)b->mask + 1) * sizeof(u32));
-	memset(b->by_slot, 0, ((size_t)b->mask + 1) * sizeof(u32));
 	for (size_t i = 0; i < b->n; i++)
 		index_one(b, (u32)i);
 }
@@ -83,23 +70,17 @@ static void index_all(struct breakpoints *b)
 static int grow(struct breakpoints *b)
 {
 	u32 mask = b->mask * 2 + 1;
-	u32 *by_address, *by_slot;
+	u32 *by_address;
 
 	if (vec_reserve((void **)&b->items, &b->cap, b->n + 1, sizeof(*b->items)))
 		return -ENOMEM;
 	if ((b->n + 1) * 2 <= b->mask)
 		return 0;
 	by_address = calloc((size_t)mask + 1, sizeof(u32));
-	by_slot = calloc((size_t)mask + 1, sizeof(u32));
-	if (!by_address || !by_slot) {
-		free(by_address);
-		free(by_slot);
+	if (!by_address)
 		return -ENOMEM;
-	}
 	free(b->by_address);
-	free(b->by_slot);
 	b->by_address = by_address;
-	b->by_slot = by_slot;
 	b->mask = mask;
 	index_all(b);
 	return 0;
@@ -113,31 +94,25 @@ struct breakpoint *breakpoints_find(const struct breakpoints *b, u64 address)
 	return NULL;
 }
 
-static struct breakpoint *find_slot(const struct breakpoints *b, u64 slot)
-{
-	for (u32 i = (u32)hash_u64(slot) & b->mask; b->by_slot[i]; i = (i + 1) & b->mask)
-		if (b->items[b->by_slot[i] - 1].slot == slot)
-			return &b->items[b->by_slot[i] - 1];
-	return NULL;
-}
-
-/* Writes the displaced instruction into a slot. Leaves bp without one if that cannot be. */
+/*
+ * Writes the displaced instruction into a slot. If it cannot run there the slot
+ * only says, for the agent, what stood in the place of the int3.
+ */
 static void give_slot(struct breakpoints *b, struct breakpoint *bp, const u8 *code, size_t len)
 {
-	const struct proc_mem *mem = tracee_mem(b->tracee);
 	u64 slot = areas_take_slot(b->areas, bp->address);
 	struct slot_code made;
+	bool can_run;
 
 	if (!slot)
 		return;
-	if (relocate_instruction(code, len, bp->address, slot, &made) ||
-	    proc_mem_write(mem, slot, made.bytes, made.length)) {
+	can_run = relocate_instruction(code, len, bp->address, slot, &made) == 0;
+	if (areas_fill_slot(b->areas, slot, bp->address, bp->original, can_run ? &made : NULL)) {
 		areas_give_slot(b->areas, slot);
 		return;
 	}
 	bp->slot = slot;
-	bp->length = (u8)made.instruction_length;
-	bp->after = (u8)made.after;
+	bp->length = can_run ? (u8)made.instruction_length : 0;
 }
 
 int breakpoints_plant(struct breakpoints *b, u64 address, u32 module, enum breakpoint_use use,
@@ -258,31 +233,10 @@ int breakpoints_pass(struct breakpoints *b, struct breakpoint *bp, struct thread
 			areas_map(b->areas, bp->address, thread, NULL);
 		if (n > 0)
 			give_slot(b, bp, code, (size_t)n);
-		if (bp->slot)
-			index_all(b);
 	}
-	if (bp->slot)
+	if (bp->length)
 		return tracee_set_pc(thread, bp->slot);
 	return step_over(b, bp, thread);
-}
-
-u64 breakpoints_true_pc(const struct breakpoints *b, u64 pc, bool *at_breakpoint)
-{
-	const struct breakpoint *bp;
-
-	*at_breakpoint = false;
-	if (!areas_contain(b->areas, pc))
-		return pc;
-	bp = find_slot(b, pc & ~(u64)(SLOT_SIZE - 1));
-	if (!bp)
-		return 0;
-	if (pc == bp->slot) {
-		*at_breakpoint = true;
-		return bp->address;
-	}
-	if (bp->after && pc == bp->slot + bp->after)
-		return bp->address + bp->length;
-	return 0;
 }
 
 u32 breakpoints_count(const struct breakpoints *b)

@@ -28,8 +28,7 @@ struct breakpoint {
 	u32 module;      /* id of symbols/modules.h, to forget it with its module */
 	u8 uses;         /* enum breakpoint_use, or'ed */
 	u8 original;     /* the byte under the int3 */
-	u8 length;       /* of the instruction */
-	u8 after;        /* offset in the slot behind it; 0: none */
+	u8 length;       /* of the instruction, if it can run in the slot; 0: step */
 	bool slot_tried; /* a slot was asked for and there is none */
 	struct call_spec spec;
 };
@@ -67,13 +66,6 @@ int breakpoints_lift(const struct breakpoints *breakpoints, const struct proc_me
  * when the step was cut short and pc is back on the breakpoint.
  */
 int breakpoints_pass(struct breakpoints *breakpoints, struct breakpoint *bp, struct thread *thread);
-
-/*
- * If pc is in a slot: the address in the target's own text that means the same,
- * or 0 if there is none (the thread is in the middle of a rewritten call).
- * *at_breakpoint is true if that is the breakpoint itself. pc itself if it is in none.
- */
-u64 breakpoints_true_pc(const struct breakpoints *breakpoints, u64 pc, bool *at_breakpoint);
 
 u32 breakpoints_count(const struct breakpoints *breakpoints);
 

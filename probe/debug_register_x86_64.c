@@ -41,3 +41,11 @@ void debug_register_clear(struct thread *thread, const struct call *call)
 	if (set_enabled(thread, n, false) == 0)
 		pt(PTRACE_POKEUSER, thread->tid, DR_OFFSET(n), 0);
 }
+
+void debug_registers_reset(struct thread *thread)
+{
+	u64 control;
+
+	if (pt_peekuser(thread->tid, DR_OFFSET(7), &control) == 0 && control)
+		pt(PTRACE_POKEUSER, thread->tid, DR_OFFSET(7), 0);
+}

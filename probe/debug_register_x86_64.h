@@ -15,4 +15,7 @@ int debug_register_set(struct thread *thread, const struct call *call);
 /* Ends that. The thread must be stopped; a thread that is gone is no matter. */
 void debug_register_clear(struct thread *thread, const struct call *call);
 
+/* Turns all debug registers of a stopped thread off, if any is on. */
+void debug_registers_reset(struct thread *thread);
+
 #endif

@@ -460,28 +460,27 @@ enum probe_verdict probes_trap(struct probes *probes, struct thread *thread)
 	return thread->has_status ? PROBE_LATER : PROBE_RESUME;
 }
 
-bool probes_signal(struct probes *probes, struct thread *thread)
+void probes_signal(struct probes *probes, struct thread *thread)
 {
-	struct calls *calls = thread->calls;
-	bool at_breakpoint;
-	u64 pc, sp;
+	struct calls *calls;
+	enum area_place place;
 
 	if (tracee_get_regs(thread))
-		return true;
-	pc = breakpoints_true_pc(probes->breakpoints, regs_pc(&thread->regs), &at_breakpoint);
-	sp = regs_sp(&thread->regs);
-	if (pc && pc != regs_pc(&thread->regs)) {
-		if (tracee_set_pc(thread, pc) == 0 && at_breakpoint && calls_of(thread)) {
-			calls = thread->calls;
-			calls->skip_pc = pc;
-			calls->skip_sp = sp;
-		}
+		return;
+	place = areas_translate(probes->areas, &thread->regs);
+	if (place == AREA_AT_BREAKPOINT || place == AREA_BEHIND)
+		tracee_set_regs(thread);
+	calls = place == AREA_AT_BREAKPOINT ? calls_of(thread) : thread->calls;
+	if (!calls)
+		return;
+	if (place == AREA_AT_BREAKPOINT) {
+		calls->skip_pc = regs_pc(&thread->regs);
+		calls->skip_sp = regs_sp(&thread->regs);
 	}
-	if (calls && calls->n > calls->barrier) {
+	if (calls->n > calls->barrier) {
 		calls->barrier = calls->n;
-		calls->interrupted = pc ? pc : regs_pc(&thread->regs);
+		calls->interrupted = regs_pc(&thread->regs);
 	}
-	return true;
 }
 
 void probes_thread_gone(struct probes *probes, struct thread *thread)
@@ -501,14 +500,18 @@ int probes_clean_child(const struct probes *probes, pid_t child, struct err *err
 	if (ret)
 		return ret;
 	ret = breakpoints_lift(probes->breakpoints, &mem);
-	proc_mem_close(&mem);
 	if (ret)
 		err_sys(err, -ret, "cannot take the breakpoints out of forked process %d",
 			(int)child);
-	return ret;
+	else
+		ret = areas_unmap_child(probes->areas, child, &mem, err);
+	proc_mem_close(&mem);
+	/* It may have been killed meanwhile. */
+	return ret == -ESRCH ? 0 : ret;
 }
 
 void probes_exec(struct probes *probes)
 {
 	breakpoints_forget_all(probes->breakpoints);
+	areas_forget(probes->areas);
 }

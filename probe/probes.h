@@ -93,10 +93,9 @@ enum probe_verdict probes_trap(struct probes *probes, struct thread *thread);
 
 /*
  * A signal is about to be delivered to thread: if it stands in displaced code,
- * moves it back to the target's own, so that a handler sees a true pc. False:
- * another stop of this thread is queued, do not resume it.
+ * moves it back to the target's own, so that a handler sees a true pc.
  */
-bool probes_signal(struct probes *probes, struct thread *thread);
+void probes_signal(struct probes *probes, struct thread *thread);
 
 /* The thread has ended: what it had under way is closed. */
 void probes_thread_gone(struct probes *probes, struct thread *thread);

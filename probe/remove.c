@@ -10,9 +10,6 @@
 #include "attach/remote_x86_64.h"
 #include "probe/debug_register_x86_64.h"
 
-/* A rewritten call is three instructions. */
-#define MAX_STEPS_OUT 4
-
 /* A thread that has run into one of our breakpoints and was not served: it has not executed the instruction. */
 static void undo_trap(struct probes *probes, struct thread *thread)
 {
@@ -31,24 +28,14 @@ static void undo_trap(struct probes *probes, struct thread *thread)
 /* Gets the thread out of the areas. 0, -ESRCH if it is gone, or -errno if it could not be done. */
 static int move_out(struct probes *probes, struct thread *thread)
 {
-	for (int i = 0; i <= MAX_STEPS_OUT; i++) {
-		bool at_breakpoint;
-		u64 pc = regs_pc(&thread->regs);
-		u64 true_pc = breakpoints_true_pc(probes->breakpoints, pc, &at_breakpoint);
-		int ret;
-
-		if (true_pc == pc)
-			return 0;
-		if (true_pc)
-			return tracee_set_pc(thread, true_pc);
-		ret = tracee_step(probes->tracee, thread);
-		if (ret && ret != -EAGAIN)
-			return ret;
-		ret = tracee_get_regs(thread);
-		if (ret)
-			return ret;
+	switch (areas_translate(probes->areas, &thread->regs)) {
+	case AREA_OUTSIDE:
+		return 0;
+	case AREA_IN_AGENT:
+		return -EBUSY;
+	default:
+		return tracee_set_regs(thread);
 	}
-	return -EIO;
 }
 
 static int clear_thread(struct probes *probes, struct thread *thread)

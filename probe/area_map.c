@@ -1,0 +1,328 @@
+// SPDX-License-Identifier: MIT
+/*
+ * Mapping areas and unmapping them, by system calls made in the target.
+ *
+ * Where an area goes: into the highest gap below the module that it serves.
+ * Above a program lies its heap, which grows upwards; below the lowest library
+ * the kernel itself would put the next mapping, so a mapping there is what any
+ * mmap of the program's own would have done. Never below a stack.
+ *
+ * With the first area the agent becomes the handler of SIGTRAP. ptrace sees the
+ * signal before it, so it runs only if memattach has been killed.
+ */
+#include "probe/area_internal.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "attach/ptrace.h"
+#include "attach/remote_x86_64.h"
+#include "base/vec.h"
+#include "proc/maps.h"
+#include "proc/status.h"
+
+#define AREA_MARGIN 0x1000UL
+#define LOWEST      0x11000UL
+#define SIGSET_SIZE 8
+
+/* SA_ONSTACK, SA_RESTORER, SA_SIGINFO: flags of struct sigaction in the kernel. */
+#define ACTION_FLAGS 0x0c000004UL
+
+/* The start of a free, aligned gap for an area below address, 0 if there is none in reach. */
+static u64 find_gap(const struct maps *maps, u64 address)
+{
+	size_t i = maps->n;
+
+	while (i > 0 && maps->items[i - 1].start > address)
+		i--;
+	for (; i > 0; i--) {
+		const struct map *above = &maps->items[i - 1];
+		u64 floor = i > 1 ? maps->items[i - 2].end : LOWEST;
+		u64 start;
+
+		if (strcmp(above->path, "[stack]") == 0 ||
+		    above->start < AGENT_AREA_SIZE + AREA_MARGIN)
+			continue;
+		start = (above->start - AGENT_AREA_SIZE - AREA_MARGIN) & ~(AGENT_AREA_SIZE - 1);
+		if (!area_reaches(start, address))
+			break;
+		if (start >= floor + AREA_MARGIN && start >= LOWEST)
+			return start;
+	}
+	return 0;
+}
+
+/* A process or thread in which a system call can be made. */
+struct place {
+	pid_t tid;
+	const struct proc_mem *mem;
+	u64 code;
+};
+
+/*
+ * Makes one call; *result is what it returned. A seccomp filter is suspended for
+ * it, since it might kill the target for a call that it does not expect.
+ */
+static int remote(const struct place *place, const struct remote_call *call, s64 *result,
+		  struct err *err)
+{
+	struct proc_status status;
+	int ret = 0, undo;
+
+	if (proc_status_read(&status, place->tid, NULL))
+		return -ESRCH;
+	if (status.seccomp)
+		ret = tracee_options(place->tid, PTRACE_O_SUSPEND_SECCOMP);
+	if (ret)
+		return err_sys(err, -ret,
+			       "the target filters its system calls (seccomp), and the filter "
+			       "cannot be suspended");
+	ret = remote_syscall(place->tid, place->mem, place->code, call, result, err);
+	if (status.seccomp) {
+		undo = tracee_options(place->tid, 0);
+		if (!ret)
+			ret = undo;
+	}
+	return ret;
+}
+
+/* The same for calls that are not expected to fail. */
+static int remote_checked(const struct place *place, const struct remote_call *call,
+			  const char *what, struct err *err)
+{
+	s64 result;
+	int ret = remote(place, call, &result, err);
+
+	if (ret)
+		return ret;
+	if (result < 0 && result > -4096)
+		return err_sys(err, (int)-result, "the target cannot %s", what);
+	return 0;
+}
+
+static struct place place_of(const struct areas *areas, const struct thread *thread)
+{
+	return (struct place){
+		.tid = thread->tid, .mem = tracee_mem(areas->tracee), .code = areas->entry};
+}
+
+/* Exchanges the action of SIGTRAP: set may be NULL, was is what it has been. */
+static int trap_action(const struct place *place, const struct agent_sigaction *set,
+		       struct agent_sigaction *was, struct err *err)
+{
+	struct agent_sigaction both[2] = {{0}};
+	struct remote_call call = {
+		.number = SYS_rt_sigaction,
+		.args = {SIGTRAP, set ? REMOTE_DATA : 0, REMOTE_DATA + sizeof(both[0]),
+			 SIGSET_SIZE},
+		.data = {both, sizeof(both)},
+	};
+	int ret;
+
+	if (set)
+		both[0] = *set;
+	ret = remote_checked(place, &call, "change the action of SIGTRAP", err);
+	*was = both[1];
+	return ret;
+}
+
+static struct agent_header new_header(void)
+{
+	return (struct agent_header){
+		.magic = {AGENT_MAGIC_0, AGENT_MAGIC_1},
+		.owner = (u64)getpid(),
+	};
+}
+
+static int install_agent(const struct place *place, u64 area, struct err *err)
+{
+	struct agent_sigaction agent = {
+		.handler = area + AGENT_CODE + AGENT_ENTRY_HANDLER,
+		.flags = ACTION_FLAGS,
+		.restorer = area + AGENT_CODE + AGENT_ENTRY_RESTORER,
+	};
+	struct agent_header header = new_header();
+	struct agent_sigaction was;
+	int ret;
+
+	/* What it replaces must be known to the agent before it can be called. */
+	ret = trap_action(place, NULL, &header.previous, err);
+	if (ret)
+		return ret;
+	header.installed = 1;
+	/* The target's own handler must find what it had: its mask, its way back. */
+	if (header.previous.handler > (u64)(uintptr_t)SIG_IGN) {
+		agent.mask = header.previous.mask;
+		agent.flags |= header.previous.flags;
+		if (header.previous.restorer)
+			agent.restorer = header.previous.restorer;
+	}
+	ret = proc_mem_write(place->mem, area, &header, sizeof(header));
+	if (ret)
+		return err_sys(err, -ret, "cannot write to the target");
+	return trap_action(place, &agent, &was, err);
+}
+
+/* Fills a fresh area: header, code, and a link from the one before. */
+static int furnish(struct areas *areas, const struct place *place, struct err *err)
+{
+	size_t n = areas->n - 1;
+	u64 start = areas->items[n].start;
+	struct agent_header header = new_header();
+	int ret;
+
+	ret = proc_mem_write(place->mem, start + AGENT_CODE, agent_code,
+			     (size_t)(agent_code_end - agent_code));
+	if (ret == 0)
+		ret = proc_mem_write(place->mem, start, &header, sizeof(header));
+	if (ret == 0 && n)
+		ret = proc_mem_write(
+			place->mem, areas->items[n - 1].start + offsetof(struct agent_header, next),
+			&start, sizeof(start));
+	if (ret)
+		return err_sys(err, -ret, "cannot write to the target");
+	return n ? 0 : install_agent(place, start, err);
+}
+
+static int map_at(struct areas *areas, u64 start, struct thread *thread, struct err *err)
+{
+	struct place place = place_of(areas, thread);
+	struct remote_call map = {
+		.number = SYS_mmap,
+		.args = {start, AGENT_AREA_SIZE, PROT_READ | PROT_EXEC,
+			 MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, (u64)-1, 0},
+	};
+	s64 result;
+	int ret;
+
+	if (vec_reserve((void **)&areas->items, &areas->cap, areas->n + 1, sizeof(struct area)))
+		return err_set(err, ENOMEM, "out of memory");
+	ret = remote(&place, &map, &result, err);
+	if (ret)
+		return ret;
+	if (result < 0 && result > -4096)
+		return err_sys(err, (int)-result, "the target cannot map %lu KB at %#lx",
+			       AGENT_AREA_SIZE / 1024, start);
+	/* From here on it is there and must be unmapped, whatever happens next. */
+	areas->items[areas->n++] = (struct area){.start = (u64)result};
+	if ((u64)result == start)
+		return furnish(areas, &place, err);
+	/* A kernel before 4.17 takes the address for a hint. Useless to us, but to be unmapped. */
+	areas->items[areas->n - 1].used = AGENT_SLOT_COUNT;
+	return err_set(err, EEXIST, "the target mapped memory elsewhere than at %#lx", start);
+}
+
+int areas_map(struct areas *areas, u64 address, struct thread *thread, struct err *err)
+{
+	struct maps maps;
+	u64 start;
+	int ret;
+
+	ret = maps_read(&maps, tracee_pid(areas->tracee), err);
+	if (ret)
+		return ret;
+	start = find_gap(&maps, address);
+	maps_deinit(&maps);
+	if (!start) {
+		areas->refused = true;
+		return err_set(err, ENOMEM, "no free address space within 2 GB of %#lx", address);
+	}
+	ret = map_at(areas, start, thread, err);
+	thread->regs_valid = false;
+	/* Another thread was faster with the same gap: not final. All else is. */
+	if (ret && ret != -EEXIST && ret != -ESRCH)
+		areas->refused = true;
+	return ret;
+}
+
+int areas_adopt(struct areas *areas, u64 start)
+{
+	if (vec_reserve((void **)&areas->items, &areas->cap, areas->n + 1, sizeof(struct area)))
+		return -ENOMEM;
+	areas->items[areas->n++] = (struct area){.start = start, .used = AGENT_SLOT_COUNT};
+	return 0;
+}
+
+/*
+ * The target's own action again, unless the target has set another one
+ * meanwhile. The kernel itself resets the action to the default when a thread
+ * that blocks SIGTRAP runs into an int3: that was our doing.
+ */
+static int remove_agent(const struct areas *areas, const struct place *place, struct err *err)
+{
+	struct agent_header header;
+	struct agent_sigaction now;
+	u64 area = 0;
+	int ret;
+
+	for (size_t i = 0; i < areas->n && !area; i++) {
+		u64 start = areas->items[i].start;
+
+		if (proc_mem_read(place->mem, start, &header, sizeof(header)) ==
+			    (ssize_t)sizeof(header) &&
+		    header.magic[0] == AGENT_MAGIC_0 && header.installed)
+			area = start;
+	}
+	if (!area)
+		return 0;
+	ret = trap_action(place, NULL, &now, err);
+	if (ret)
+		return ret;
+	if (now.handler != area + AGENT_CODE + AGENT_ENTRY_HANDLER &&
+	    now.handler != (u64)(uintptr_t)SIG_DFL)
+		return 0;
+	return trap_action(place, &header.previous, &now, err);
+}
+
+static int unmap_all(const struct areas *areas, const struct place *place, struct err *err)
+{
+	int ret = remove_agent(areas, place, err);
+
+	for (size_t i = areas->n; i-- > 0 && !ret;) {
+		struct remote_call call = {
+			.number = SYS_munmap,
+			.args = {areas->items[i].start, AGENT_AREA_SIZE},
+		};
+
+		ret = remote_checked(place, &call, "unmap memory of ours", err);
+	}
+	return ret;
+}
+
+int areas_unmap(struct areas *areas, struct thread *thread, struct err *err)
+{
+	struct threads *threads = tracee_threads(areas->tracee);
+	struct place place;
+	int ret;
+
+	/* Processes that share the memory have signal actions of their own. */
+	for (u32 i = 0; i < threads_count(threads); i++) {
+		struct thread *other = threads_at(threads, i);
+
+		if (!other->own_process || other->state != THREAD_STOPPED || other->has_status)
+			continue;
+		place = place_of(areas, other);
+		ret = remove_agent(areas, &place, err);
+		other->regs_valid = false;
+		if (ret && ret != -ESRCH)
+			return ret;
+	}
+	place = place_of(areas, thread);
+	ret = unmap_all(areas, &place, err);
+	thread->regs_valid = false;
+	if (ret == 0)
+		areas_forget(areas);
+	return ret;
+}
+
+int areas_unmap_child(const struct areas *areas, pid_t child, const struct proc_mem *mem,
+		      struct err *err)
+{
+	struct place place = {.tid = child, .mem = mem, .code = areas->entry};
+
+	return areas->n ? unmap_all(areas, &place, err) : 0;
+}

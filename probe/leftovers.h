@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef MEMATTACH_PROBE_LEFTOVERS_H
+#define MEMATTACH_PROBE_LEFTOVERS_H
+
+#include "base/err.h"
+#include "base/types.h"
+#include "proc/mem.h"
+
+/*
+ * What a memattach that was killed has left in a process: breakpoints, areas,
+ * the agent as the handler of SIGTRAP. The areas' own tables say all that is
+ * needed to take it out.
+ */
+
+/*
+ * owner is the process id of the memattach whose traces are meant; 0 means
+ * anybody's, which is right when the target has no tracer.
+ */
+
+/*
+ * Only puts the bytes under the breakpoints back, through mem, without stopping
+ * anything: quick, and possible with a descriptor that was opened earlier.
+ * Returns how many areas there are, or -errno.
+ */
+int leftovers_lift(pid_t pid, pid_t owner, const struct proc_mem *mem);
+
+/*
+ * Takes everything out: breakpoints, threads in displaced code, the handler,
+ * the areas. patience_ms is how long to wait for another tracer to go. Returns
+ * how many areas were removed, 0 if there was nothing, or -errno with err filled;
+ * the breakpoints are gone in that case, too.
+ */
+int leftovers_remove(pid_t pid, pid_t owner, u32 patience_ms, struct err *err);
+
+#endif

@@ -1,0 +1,97 @@
+// SPDX-License-Identifier: MIT
+#include "session_guardian.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "probe/leftovers.h"
+#include "proc/status.h"
+
+/* The kernel may take a moment to let the target of a dying memattach go. */
+#define PATIENCE_MS 2000
+
+/* Closes all descriptors above standard error but these two. */
+static void close_others(int a, int b)
+{
+	int low = a < b ? a : b, high = a < b ? b : a;
+
+	if (low > 3)
+		close_range(3, (unsigned int)low - 1, 0);
+	if (high > low + 1)
+		close_range((unsigned int)low + 1, (unsigned int)high - 1, 0);
+	close_range((unsigned int)high + 1, ~0U, 0);
+}
+
+static void guard(int parent, pid_t owner, pid_t pid, const struct proc_mem *mem)
+{
+	struct pollfd ended = {.fd = parent, .events = POLLIN};
+
+	/* ^C is for memattach, which then ends in good order. */
+	setsid();
+	prctl(PR_SET_NAME, GUARDIAN_NAME);
+	signal(SIGINT, SIG_IGN);
+	signal(SIGTERM, SIG_IGN);
+	signal(SIGHUP, SIG_IGN);
+	signal(SIGUSR1, SIG_IGN);
+	signal(SIGALRM, SIG_IGN);
+	close_others(parent, mem->fd);
+	/* Whoever reads our output must see its end when memattach ends, not when we do. */
+	for (int fd = 0; fd < 3; fd++)
+		close(fd);
+	while (poll(&ended, 1, -1) < 0 && errno == EINTR)
+		;
+	leftovers_lift(pid, owner, mem);
+	_exit(leftovers_remove(pid, owner, PATIENCE_MS, NULL) < 0);
+}
+
+int guardian_start(struct guardian *guardian, pid_t pid, const struct proc_mem *mem,
+		   struct err *err)
+{
+	/* A pidfd, not a pipe: the forks that write reports would keep that open. */
+	pid_t us = getpid();
+	int self = (int)syscall(SYS_pidfd_open, us, 0);
+
+	guardian->pid = 0;
+	if (self < 0) /* before Linux 5.3: the agent alone */
+		return 0;
+	guardian->pid = fork();
+	if (guardian->pid == 0)
+		guard(self, us, pid, mem);
+	close(self);
+	if (guardian->pid > 0)
+		return 0;
+	guardian->pid = 0;
+	return err_sys(err, errno, "cannot fork");
+}
+
+void guardian_await(pid_t pid)
+{
+	struct timespec nap = {.tv_nsec = 1000000};
+
+	for (int i = 0; i < PATIENCE_MS; i++) {
+		struct proc_status target, tracer;
+
+		if (proc_status_read(&target, pid, NULL) || !target.tracer ||
+		    proc_status_read(&tracer, target.tracer, NULL) ||
+		    strcmp(tracer.name, GUARDIAN_NAME) != 0)
+			return;
+		nanosleep(&nap, NULL);
+	}
+}
+
+void guardian_dismiss(struct guardian *guardian)
+{
+	if (!guardian->pid)
+		return;
+	kill(guardian->pid, SIGKILL);
+	while (waitpid(guardian->pid, NULL, 0) < 0 && errno == EINTR)
+		;
+	guardian->pid = 0;
+}
