@@ -12,7 +12,6 @@
 #include "report/builder.h"
 #include "report/json.h"
 #include "report/text.h"
-#include "symbols/symbolizer.h"
 
 static bool has_suffix(const char *name, const char *suffix)
 {
@@ -231,18 +230,17 @@ static int add_record(struct builder *builder, const struct session_record *reco
 int output_report(void *ctx, const struct session_view *view, struct err *err)
 {
 	const struct options *options = ctx;
-	struct symbolizer *symbolizer = symbolizer_create(view->modules, err);
 	struct capture *capture = capture_create(err);
 	struct builder *builder = NULL;
 	int ret = -ENOMEM;
 
-	if (!symbolizer || !capture)
+	if (!capture)
 		goto out;
 	if (!describe(capture, view, options)) {
 		err_set(err, ENOMEM, "out of memory");
 		goto out;
 	}
-	builder = builder_create(capture, view->stacks, view->modules, symbolizer, err);
+	builder = builder_create(capture, view->stacks, view->modules, err);
 	if (!builder)
 		goto out;
 	ret = builder_timeline(builder, view->timeline, err);
@@ -254,6 +252,5 @@ int output_report(void *ctx, const struct session_view *view, struct err *err)
 out:
 	builder_destroy(builder);
 	capture_destroy(capture);
-	symbolizer_destroy(symbolizer);
 	return ret;
 }

@@ -16,6 +16,7 @@
 #include "base/guard.h"
 #include "base/vec.h"
 #include "report/frame_table.h"
+#include "symbols/symbolizer.h"
 
 struct builder {
 	struct capture *capture;
@@ -28,8 +29,7 @@ struct builder {
 };
 
 struct builder *builder_create(struct capture *capture, const struct stacks *stacks,
-			       const struct modules *modules, struct symbolizer *symbolizer,
-			       struct err *err)
+			       const struct modules *modules, struct err *err)
 {
 	struct builder *builder = calloc(1, sizeof(*builder));
 
@@ -40,7 +40,11 @@ struct builder *builder_create(struct capture *capture, const struct stacks *sta
 	builder->capture = capture;
 	builder->stacks = stacks;
 	builder->modules = modules;
-	builder->symbolizer = symbolizer;
+	builder->symbolizer = symbolizer_create(modules, err);
+	if (!builder->symbolizer) {
+		free(builder);
+		return NULL;
+	}
 	return builder;
 }
 
@@ -48,6 +52,7 @@ void builder_destroy(struct builder *builder)
 {
 	if (!builder)
 		return;
+	symbolizer_destroy(builder->symbolizer);
 	frame_table_deinit(&builder->frames);
 	free(builder->stack_of);
 	free(builder);

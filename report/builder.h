@@ -9,7 +9,6 @@
 #include "ledger/timeline.h"
 #include "report/capture.h"
 #include "symbols/modules.h"
-#include "symbols/symbolizer.h"
 
 /*
  * Turns ledger data into a capture. Frames and stacks are added once and shared
@@ -19,8 +18,7 @@ struct builder;
 
 /* All are borrowed and must outlive the builder, which adds to capture. */
 struct builder *builder_create(struct capture *capture, const struct stacks *stacks,
-			       const struct modules *modules, struct symbolizer *symbolizer,
-			       struct err *err);
+			       const struct modules *modules, struct err *err);
 void builder_destroy(struct builder *builder);
 
 /*

@@ -12,7 +12,6 @@
 
 struct fixture {
 	struct modules *modules;
-	struct symbolizer *symbolizer;
 	struct stacks *stacks;
 	struct ledger *ledger;
 	struct capture *capture;
@@ -32,12 +31,11 @@ static void setup(void)
 	ck_assert_int_eq(maps_read(&maps, getpid(), &t.err), 0);
 	ck_assert_int_eq(modules_update(t.modules, &maps, &changed, &t.err), 0);
 	maps_deinit(&maps);
-	t.symbolizer = symbolizer_create(t.modules, &t.err);
 	t.stacks = stacks_create(&t.err);
 	t.ledger = ledger_create(&t.err);
 	t.capture = capture_create(&t.err);
-	t.builder = builder_create(t.capture, t.stacks, t.modules, t.symbolizer, &t.err);
-	ck_assert_msg(t.symbolizer && t.stacks && t.ledger && t.builder, "%s", t.err.msg);
+	t.builder = builder_create(t.capture, t.stacks, t.modules, &t.err);
+	ck_assert_msg(t.stacks && t.ledger && t.builder, "%s", t.err.msg);
 }
 
 static void teardown(void)
@@ -46,7 +44,6 @@ static void teardown(void)
 	capture_destroy(t.capture);
 	ledger_destroy(t.ledger);
 	stacks_destroy(t.stacks);
-	symbolizer_destroy(t.symbolizer);
 	modules_destroy(t.modules);
 }
 
