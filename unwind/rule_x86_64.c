@@ -20,7 +20,9 @@ static bool is_breg(const struct cfi_rule *rule, u8 reg, const u8 *tail, size_t 
 	if (cursor_uint(&in, 1) != (u64)(DW_OP_breg0 + reg))
 		return false;
 	*n = cursor_sleb(&in);
-	return !in.bad && (size_t)(in.end - in.p) == tail_len && !memcmp(in.p, tail, tail_len);
+	if (in.bad || (size_t)(in.end - in.p) != tail_len)
+		return false;
+	return tail_len == 0 || !memcmp(in.p, tail, tail_len);
 }
 
 static bool fits(s64 offset)

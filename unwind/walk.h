@@ -115,30 +115,30 @@ WALK_INLINE enum walk_result walk_step(struct walk_state *s, uint32_t rule, walk
 {
 	uint64_t offset = (uint64_t)unwind_rule_offset(rule);
 	uint32_t rbp = unwind_rule_rbp(rule);
-	uint64_t cfa, pc, bp = s->bp;
+	uint64_t cfa = s->sp + offset, pc, bp = s->bp;
 
-	switch (unwind_rule_kind(rule)) {
-	case UNWIND_RSP:
-		cfa = s->sp + offset;
-		break;
-	case UNWIND_RBP:
-		cfa = s->bp + offset;
-		break;
-	case UNWIND_RBP_DEREF:
-		if (!read(ctx, s->bp + offset, &cfa))
-			return WALK_LOST;
-		break;
-	case UNWIND_PLT:
-		cfa = s->sp + ((s->pc & 15) >= offset / 8 ? 16 : 8);
-		break;
-	case UNWIND_SIGNAL:
-		return walk_signal_frame(s, read, ctx);
-	case UNWIND_FIRST:
-		return WALK_OUTERMOST;
-	case UNWIND_NONE:
-		return walk_frame_pointer(s, read, ctx);
-	default:
-		return WALK_ASK;
+	/* Nearly all rows say rsp + n: a branch that is predicted, and no table of jumps. */
+	if (__builtin_expect(unwind_rule_kind(rule) != UNWIND_RSP, 0)) {
+		switch (unwind_rule_kind(rule)) {
+		case UNWIND_RBP:
+			cfa = s->bp + offset;
+			break;
+		case UNWIND_RBP_DEREF:
+			if (!read(ctx, s->bp + offset, &cfa))
+				return WALK_LOST;
+			break;
+		case UNWIND_PLT:
+			cfa = s->sp + ((s->pc & 15) >= offset / 8 ? 16 : 8);
+			break;
+		case UNWIND_SIGNAL:
+			return walk_signal_frame(s, read, ctx);
+		case UNWIND_FIRST:
+			return WALK_OUTERMOST;
+		case UNWIND_NONE:
+			return walk_frame_pointer(s, read, ctx);
+		default:
+			return WALK_ASK;
+		}
 	}
 	if (cfa <= s->sp || cfa & 7 || !walk_plausible(cfa))
 		return WALK_LOST;
