@@ -127,27 +127,37 @@ static bool ids_match(const struct proc_status *self, const struct proc_status *
 	       target->real_gid == gid && target->gid == gid && target->saved_gid == gid;
 }
 
+/* How to come by CAP_SYS_PTRACE. Root without it is root of a container. */
+static const char *remedy(const struct ptrace_facts *facts)
+{
+	if (facts->self.uid == 0)
+		return "give memattach CAP_SYS_PTRACE, in a container with \"docker run --cap-add "
+		       "SYS_PTRACE\"";
+	return "run memattach with sudo";
+}
+
 /* Credentials, dumpable, capabilities: the reason in text, or false if it is none of them. */
 static bool explain_credentials(const struct ptrace_facts *facts, pid_t pid, char *text,
 				size_t size)
 {
 	const struct proc_status *self = &facts->self, *target = &facts->target;
-	const char *sudo = self->uid == 0 ? "give memattach CAP_SYS_PTRACE" : "run it with sudo";
 
 	if (!ids_match(self, target)) {
 		snprintf(text, size,
 			 "process %d runs as user %u, group %u and memattach as user %u, group %u "
 			 "without CAP_SYS_PTRACE: %s",
-			 (int)pid, target->uid, target->gid, self->real_uid, self->real_gid, sudo);
+			 (int)pid, target->uid, target->gid, self->real_uid, self->real_gid,
+			 remedy(facts));
 	} else if (facts->proc_owner != target->uid) {
 		snprintf(text, size,
 			 "process %d is protected (not dumpable: it gave up privileges or asked "
 			 "for it with prctl): %s",
-			 (int)pid, sudo);
+			 (int)pid, remedy(facts));
 	} else if (target->cap_permitted & ~self->cap_permitted) {
 		snprintf(text, size,
 			 "process %d has capabilities that memattach has not (%llx): %s", (int)pid,
-			 (unsigned long long)(target->cap_permitted & ~self->cap_permitted), sudo);
+			 (unsigned long long)(target->cap_permitted & ~self->cap_permitted),
+			 remedy(facts));
 	} else {
 		return false;
 	}
@@ -163,15 +173,17 @@ static bool explain_yama(const struct ptrace_facts *facts, pid_t pid, char *text
 			 "tracing is switched off on this machine until it is rebooted "
 			 "(/proc/sys/kernel/yama/ptrace_scope is 3)");
 	} else if (facts->yama_scope == 2 && !may) {
-		snprintf(text, size,
-			 "only an administrator may trace (/proc/sys/kernel/yama/ptrace_scope is "
-			 "2): run memattach with sudo");
+		snprintf(
+			text, size,
+			"only an administrator may trace (/proc/sys/kernel/yama/ptrace_scope is 2): %s",
+			remedy(facts));
 	} else if (facts->yama_scope == 1 && !may && !facts->is_descendant) {
-		snprintf(text, size,
-			 "process %d was not started by memattach "
-			 "(/proc/sys/kernel/yama/ptrace_scope is 1): run it with sudo, or allow it "
-			 "with \"sudo sysctl kernel.yama.ptrace_scope=0\"",
-			 (int)pid);
+		snprintf(
+			text, size,
+			"process %d was not started by memattach "
+			"(/proc/sys/kernel/yama/ptrace_scope is 1): %s, or allow it with \"sudo sysctl "
+			"kernel.yama.ptrace_scope=0\"",
+			(int)pid, remedy(facts));
 	} else {
 		return false;
 	}

@@ -342,6 +342,10 @@ START_TEST(each_reason)
 	assert_explained(&facts, "--cap-add SYS_PTRACE");
 	facts.yama_scope = 2;
 	assert_explained(&facts, "only an administrator");
+	assert_explained(&facts, "run memattach with sudo");
+	facts.self.uid = 0;
+	assert_explained(&facts, "give memattach CAP_SYS_PTRACE");
+	facts.self.uid = 1000;
 	facts.yama_scope = 3;
 	assert_explained(&facts, "rebooted");
 	facts.target.cap_permitted = 1 << CAP_NET_BIND_SERVICE;
