@@ -306,10 +306,14 @@ static const char *inside_root(const struct modules *modules, const char *path)
 	return len && !strncmp(path, modules->root, len) && path[len] == '/' ? path + len : path;
 }
 
+/* Whether this is /proc/PID/exe; by the descriptor, as maps and stat may disagree on the device. */
 static bool is_main(const struct modules *modules, const struct module_file *file)
 {
-	return modules->has_exe && !modules->has_main && file->fd >= 0 &&
-	       file->st.st_dev == modules->exe.st_dev && file->st.st_ino == modules->exe.st_ino;
+	if (!modules->has_exe || modules->has_main || !file->inode)
+		return false;
+	if (file->fd < 0)
+		return file->inode == modules->exe.st_ino && file->dev == modules->exe.st_dev;
+	return file->st.st_dev == modules->exe.st_dev && file->st.st_ino == modules->exe.st_ino;
 }
 
 /* A new entry without the fields that an update sets; NULL when out of memory. */

@@ -31,7 +31,8 @@ struct module {
 	u64 dev;
 	char *path; /* as the target sees it, "[vdso]" for that; may hold any byte but NUL */
 	int fd;     /* the ELF file, open for reading and owned by modules; a memfd for the vdso;
-			    -1 if it could not be opened or is no ELF file of this machine */
+			    -1 if it could not be opened or is no ELF file of this machine; of
+			    unmapped modules only the last 512 files stay open */
 	u8 build_id[MODULE_BUILD_ID_MAX];
 	size_t build_id_len; /* 0: none */
 	int root_fd; /* the target's root directory, O_PATH, for its debug files; owned by modules;

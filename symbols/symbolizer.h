@@ -8,10 +8,12 @@
 
 /*
  * From an address to names: function (demangled), source file and line, and the
- * functions inlined there. libdwfl finds the debug information: in the module
- * itself, in .gnu_debugdata, by build-id and by debuglink, on the host and in
- * the target's root. Everything is looked up once and cached. Reading DWARF is
- * slow, so this is for report time, never between a stop and a resume.
+ * functions inlined there. The debug information is in the module itself, in
+ * .gnu_debugdata, or in a file found by build-id or by debuglink, on the host or
+ * in the target's root; libdw reads it. (Not libdwfl: that maps debug files, and a
+ * target that truncates one would kill us with a SIGBUS.) Everything is looked up
+ * once and cached. Reading DWARF is slow, so this is for report time, never between
+ * a stop and a resume.
  */
 struct symbolizer;
 

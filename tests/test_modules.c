@@ -94,6 +94,49 @@ START_TEST(reloaded_module_keeps_its_id)
 }
 END_TEST
 
+/* Many files one after the other: only so many descriptors are kept, and no id is lost. */
+START_TEST(descriptors_are_bounded)
+{
+	const int n = 540;
+	char *dir = make_dir();
+	char *lib = copy_target("symbols_lib.so", dir, "lib.so");
+	struct target target;
+	char path[128];
+	struct view view;
+	u32 first = 0;
+	int open_files = 0;
+
+	target_start(&target, WORDS("symbols_loader"), NULL);
+	view_open(&view, target.pid);
+	for (int i = 0; i <= n; i++) {
+		const struct module *m;
+		u64 address;
+
+		/* The last one is the first again. */
+		snprintf(path, sizeof(path), "%s/lib%d.so", dir, i % n);
+		ck_assert(i == n || link(lib, path) == 0);
+		address = ask_address(&target, "open", path);
+		view_update(&view);
+		m = modules_at(view.modules, address);
+		ck_assert(m && m->fd >= 0);
+		ck_assert_str_eq(m->path, path);
+		first = i ? first : m->id;
+		/* The kernel gave it the same place, or else it is rightly another module. */
+		if (i == n && m->start == modules_get(view.modules, first)->start)
+			ck_assert_uint_eq(m->id, first);
+		target_ask(&target, "close", "0");
+		view_update(&view);
+	}
+	for (u32 id = first; id <= modules_count(view.modules); id++)
+		open_files += modules_get(view.modules, id)->fd >= 0;
+	ck_assert_int_eq(open_files, 512);
+	view_close(&view);
+	target_end(&target);
+	free(lib);
+	remove_dir(dir);
+}
+END_TEST
+
 START_TEST(replaced_file_is_a_new_module)
 {
 	char *dir = make_dir();
@@ -360,6 +403,7 @@ Suite *modules_suite(void)
 	tcase_set_timeout(tcase, 30);
 	tcase_add_test(tcase, own_modules_are_those_of_the_linker);
 	tcase_add_test(tcase, reloaded_module_keeps_its_id);
+	tcase_add_test(tcase, descriptors_are_bounded);
 	tcase_add_test(tcase, replaced_file_is_a_new_module);
 	tcase_add_test(tcase, two_copies_are_two_modules);
 	tcase_add_test(tcase, shared_text_is_no_module);
