@@ -143,6 +143,8 @@ static const struct chain chains[] = {
 	/* musl's qsort has neither CFI nor frame pointers: a cut, and no made-up callers. */
 	{"unwind_shapes_musl", "qsort", "stop_here compare .", UNWIND_LOST, TABLE},
 	{"unwind_shapes_O2", "jit_frameless", "stop_here ?", UNWIND_LOST, TABLE},
+	/* A caller that only a frame pointer tells of, and that leads nowhere, is not shown. */
+	{"unwind_shapes_O2", "jit_lost", "stop_here ?", UNWIND_LOST, TABLE},
 	{"unwind_exception", "cleanup", "stop_here destroying passes catches" GLIBC,
 	 UNWIND_OUTERMOST, ALL_BACK_ENDS},
 	{"unwind_exception", "caught", "stop_here destroying . catches" GLIBC, UNWIND_OUTERMOST,

@@ -230,6 +230,21 @@ NOINLINE static void shape_jit_frameless(void)
 	NO_TAIL_CALL();
 }
 
+/* Code with a frame pointer, called by code that uses rbp for something else. */
+NOINLINE static void shape_jit_lost(void)
+{
+	/* push %rbp; mov $0x12345678, %ebp; mov %rdi, %rax; mov %rsi, %rdi; call *%rax; ... */
+	static const unsigned char outer_code[] = {0x55, 0xbd, 0x78, 0x56, 0x34, 0x12, 0x48, 0x89,
+						   0xf8, 0x48, 0x89, 0xf7, 0xff, 0xd0, 0x5d, 0xc3};
+	/* push %rbp; mov %rsp, %rbp; call *%rdi; pop %rbp; ret */
+	static const unsigned char inner_code[] = {0x55, 0x48, 0x89, 0xe5, 0xff, 0xd7, 0x5d, 0xc3};
+	void (*outer)(void *, void *) =
+		(void (*)(void *, void *))make_code(outer_code, sizeof(outer_code));
+
+	outer(make_code(inner_code, sizeof(inner_code)), stop_here);
+	NO_TAIL_CALL();
+}
+
 static const struct {
 	const char *name;
 	void (*run)(void);
@@ -247,6 +262,7 @@ static const struct {
 	{"steps", shape_steps},
 	{"jit", shape_jit},
 	{"jit_frameless", shape_jit_frameless},
+	{"jit_lost", shape_jit_lost},
 };
 
 int main(int argc, char **argv)
