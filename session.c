@@ -273,7 +273,7 @@ static int dispatch(struct session *s, const struct tracee_event *event, struct 
 /* Things that are due by the clock or by a signal to us. */
 static void housekeeping(struct session *s)
 {
-	u64 now = clock_ns();
+	u64 now;
 
 	if (session_signals_stop())
 		s->done = true;
@@ -283,6 +283,7 @@ static void housekeeping(struct session *s)
 		snapshot(s, s->wanted_reason);
 	if (!session_signals_ticked())
 		return;
+	now = clock_ns();
 	if (s->image && !s->loading)
 		image_sample(s->image);
 	if (s->config->interval > 0 && now >= s->next_interval_ns) {
@@ -387,6 +388,14 @@ static int start(struct session *s, struct err *err)
 	return begin_recording(s, err);
 }
 
+/* ^C at a terminal reaches the command, too: if that has ended it by now, its status is ours. */
+static void see_command_end(struct session *s)
+{
+	if (!s->config->pid && !s->result->target_ended && s->tracee &&
+	    waitpid(tracee_pid(s->tracee), &s->result->status, WNOHANG) > 0)
+		s->result->target_ended = true;
+}
+
 /* The run is over: the last report, unless there is nothing to say. */
 static int last_report(struct session *s, struct err *err)
 {
@@ -428,6 +437,7 @@ int session_run(const struct session_config *config, struct session_result *resu
 	if (ret == 0 && s.late.code)
 		ret = err_set(err, s.late.code, "%s", s.late.msg);
 	leave_image(&s);
+	see_command_end(&s);
 	tracee_destroy(s.tracee);
 	session_signals_remove();
 	return ret;

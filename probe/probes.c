@@ -209,8 +209,10 @@ static int record_stack(struct probes *probes, struct thread *thread, struct cal
 	u32 n;
 
 	end = walk(probes, thread, entry, probes->depth + 1, &n);
-	if (n < 1)
+	if (n < 2)
 		return -EFAULT;
+	/* The walk has read it from the top of the stack, and looks calls up at their last byte. */
+	call->ret = probes->pcs[1] + 1;
 	return probes->host.stack(probes->host.ctx, probes->pcs + 1, n - 1, end, &call->stack);
 }
 
@@ -252,11 +254,6 @@ static void open_call(struct probes *probes, struct thread *thread, struct calls
 	if (spec->out) {
 		call->has_out = true;
 		call->out = regs_argument(regs, spec->out);
-	}
-	if (proc_mem_read(tracee_mem(probes->tracee), call->sp, &call->ret, sizeof(call->ret)) !=
-	    (ssize_t)sizeof(call->ret)) {
-		lost(probes, "the stack of a thread could not be read");
-		return;
 	}
 	if (record_stack(probes, thread, call, entry)) {
 		lost(probes, "a call stack could not be recorded");
