@@ -27,7 +27,7 @@
 static volatile int sink;
 
 /* A stack of known depth in the child: main and what is below it are the other frames. */
-__attribute__((noinline, noclone)) static void recurse(int n)
+__attribute__((noinline)) static void recurse(int n)
 {
 	if (n == 0)
 		raise(SIGSTOP);
