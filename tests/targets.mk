@@ -63,6 +63,11 @@ libloaded_two.so.sources := loaded.c
 libloaded_two.so.flags   := -shared -fPIC -DLIBRARY_SITE=site_library_two
 TARGETS += loader libloaded_one.so libloaded_two.so
 
+# Must not notice: threads in blocking calls, signals of their own.
+blocked.sources := blocked.c $(talk)
+signals.sources := signals.c $(talk)
+TARGETS += blocked signals
+
 define target_rule
 $(TB)/$(1): $(addprefix $(T)/,$($(1).sources)) $(wildcard $(T)/*.h) tests/targets.mk \
 		$(addprefix $(TB)/,$($(1).needs))

@@ -18,6 +18,8 @@
 #define SHARED      64
 #define CHURNERS    4
 #define CHURN_WORK  40
+/* Blocks up to this size hold the mark in every byte. */
+#define WHOLLY_MARKED 256
 
 #ifndef sigev_notify_thread_id
 #define sigev_notify_thread_id _sigev_un._tid
@@ -89,7 +91,7 @@ static size_t draw_size(struct worker *w)
 	}
 }
 
-/* Writes a mark at both ends of a block, so that one that is overwritten or moved is noticed. */
+/* Blocks hold a mark, larger ones at both ends, so that one that is overwritten or moved is noticed. */
 static unsigned char mark_of(const void *p)
 {
 	return (unsigned char)((uintptr_t)p >> 4 ^ 0x5a);
@@ -99,16 +101,21 @@ static void mark(const struct truth_block *block)
 {
 	unsigned char *p = block->address;
 
-	if (p && block->size > 0)
-		p[0] = p[block->size - 1] = mark_of(p);
+	if (!p || block->size == 0)
+		return;
+	if (block->size <= WHOLLY_MARKED)
+		memset(p, mark_of(p), block->size);
+	p[0] = p[block->size - 1] = mark_of(p);
 }
 
 static void check_mark(const struct truth_block *block)
 {
 	const unsigned char *p = block->address;
+	size_t step = block->size <= WHOLLY_MARKED ? 1 : block->size - 1;
 
-	if (block->size > 0 && (p[0] != mark_of(p) || p[block->size - 1] != mark_of(p)))
-		hurt("block %p of %zu bytes was overwritten", (const void *)p, block->size);
+	for (size_t i = 0; i < block->size; i += step)
+		if (p[i] != mark_of(p))
+			hurt("block %p of %zu bytes was overwritten", (const void *)p, block->size);
 }
 
 static void slot_allocate(struct worker *w, struct slot *slot, bool fail)
