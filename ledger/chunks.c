@@ -21,6 +21,18 @@ void chunks_deinit(struct chunks *chunks)
 	chunks_init(chunks, chunks->item_size, chunks->shift);
 }
 
+void chunks_trim(struct chunks *chunks, size_t n)
+{
+	size_t in_chunk = (size_t)1 << chunks->shift;
+	size_t keep = (n + in_chunk - 1) / in_chunk + 1;
+
+	while (chunks->n > keep) {
+		if (chunks->chunk[--chunks->n])
+			chunks->bytes -= chunks->item_size << chunks->shift;
+		free(chunks->chunk[chunks->n]);
+	}
+}
+
 void *chunks_reach(struct chunks *chunks, size_t i)
 {
 	size_t bytes = chunks->item_size << chunks->shift;

@@ -30,6 +30,9 @@ void chunks_deinit(struct chunks *chunks);
 /* Makes sure that item i exists. Returns it, or NULL when out of memory; then nothing has changed. */
 void *chunks_reach(struct chunks *chunks, size_t i);
 
+/* Frees the chunks of the items from n on, but keeps one spare. What was in them is lost. */
+void chunks_trim(struct chunks *chunks, size_t n);
+
 /* Item i, which must exist. */
 static inline void *chunks_at(const struct chunks *chunks, size_t i)
 {

@@ -170,6 +170,11 @@ int ledger_put_back(struct ledger *ledger, const struct ledger_block *block)
 	return r;
 }
 
+void ledger_prefetch(const struct ledger *ledger, u64 address)
+{
+	blocks_prefetch(&ledger->blocks, address);
+}
+
 void ledger_totals(const struct ledger *ledger, struct ledger_totals *totals)
 {
 	*totals = ledger->totals;

@@ -14,10 +14,12 @@
  * Slabs from this one on ask for huge pages: at tens of megabytes nearly every
  * event would be a TLB miss, too, while a small ledger must not take 2 MB.
  */
-#define HUGE_FROM 16
+#define HUGE_FROM 32
 
-/* Unused pages that stay resident: this many, and one for this many in use. */
-#define RESERVE_MIN   16
+/*
+ * Unused pages that stay resident: one for this many in use; and while there
+ * are huge pages as many as one of them has, lest it be torn up.
+ */
 #define RESERVE_SHARE 64
 
 void pages_init(struct pages *pages)
@@ -51,15 +53,17 @@ static char *slab_map(void)
 	return p + slack;
 }
 
+/* One slab more, when no page is unused. */
 static int slab_add(struct pages *pages)
 {
-	size_t need = (pages->nslab + 1) * SLAB_PAGES;
+	size_t total = pages->nslab * SLAB_PAGES;
+	bool huge = pages->nslab >= HUGE_FROM;
 	char *slab;
 
-	if (need > UINT32_MAX)
+	if (total + SLAB_PAGES > UINT32_MAX)
 		return -ENOMEM;
 	/* Room for every page in unused[], so that pages_put cannot fail. */
-	if (vec_reserve((void **)&pages->unused, &pages->unused_cap, need,
+	if (vec_reserve((void **)&pages->unused, &pages->unused_cap, total + SLAB_PAGES,
 			sizeof(*pages->unused)) ||
 	    vec_reserve((void **)&pages->slab, &pages->slab_cap, pages->nslab + 1,
 			sizeof(*pages->slab)))
@@ -68,27 +72,26 @@ static int slab_add(struct pages *pages)
 	if (!slab)
 		return -ENOMEM;
 	/* Only advice: without huge pages it works as well, only slower. */
-	madvise(slab, SLAB_BYTES, pages->nslab < HUGE_FROM ? MADV_NOHUGEPAGE : MADV_HUGEPAGE);
+	madvise(slab, SLAB_BYTES, huge ? MADV_HUGEPAGE : MADV_NOHUGEPAGE);
 	pages->slab[pages->nslab++] = slab;
+	for (size_t i = SLAB_PAGES; i-- > 0;)
+		pages->unused[pages->nunused++] = (u32)(total + i);
+	/* Small pages become resident one by one, a huge one at once. */
+	pages->released = huge ? 0 : SLAB_PAGES;
 	return 0;
 }
 
 int pages_get(struct pages *pages, u32 *number)
 {
-	int r;
+	if (!pages->nunused) {
+		int r = slab_add(pages);
 
-	if (pages->nunused) {
-		*number = pages->unused[--pages->nunused];
-		if (pages->released > pages->nunused)
-			pages->released = pages->nunused;
-		return 0;
-	}
-	if (pages->fresh == pages->nslab * SLAB_PAGES) {
-		r = slab_add(pages);
 		if (r)
 			return r;
 	}
-	*number = (u32)pages->fresh++;
+	*number = pages->unused[--pages->nunused];
+	if (pages->released > pages->nunused)
+		pages->released = pages->nunused;
 	return 0;
 }
 
@@ -97,8 +100,10 @@ void pages_put(struct pages *pages, u32 number)
 	size_t in_use, reserve;
 
 	pages->unused[pages->nunused++] = number;
-	in_use = pages->fresh - pages->nunused;
-	reserve = RESERVE_MIN + in_use / RESERVE_SHARE;
+	in_use = pages->nslab * SLAB_PAGES - pages->nunused;
+	reserve = in_use / RESERVE_SHARE;
+	if (in_use > HUGE_FROM * SLAB_PAGES)
+		reserve += SLAB_PAGES;
 	while (pages->nunused - pages->released > reserve) {
 		void *page = pages_at(pages, pages->unused[pages->released]);
 
@@ -110,10 +115,6 @@ void pages_put(struct pages *pages, u32 number)
 
 size_t pages_memory(const struct pages *pages)
 {
-	size_t touched = pages->fresh;
-
-	if (pages->nslab > HUGE_FROM)
-		touched = pages->nslab * SLAB_PAGES;
-	return (touched - pages->released) * PAGES_SIZE +
+	return (pages->nslab * SLAB_PAGES - pages->released) * PAGES_SIZE +
 	       pages->unused_cap * sizeof(*pages->unused) + pages->slab_cap * sizeof(*pages->slab);
 }

@@ -5,18 +5,19 @@
 #include "base/types.h"
 
 /*
- * Memory in pages of 4096 bytes, known by 32-bit numbers. All are of one size,
+ * Memory in pages of 16 KB, known by 32-bit numbers. All are of one size,
  * so nothing fragments. Pages that were put back are used again first; what
  * stays unused beyond a small reserve goes back to the kernel.
  *
- *	slab[0]    slab[1]         each slab: 2 MB of address space from mmap
- *	[p p p p]  [p p p . . .]   p: pages below `fresh` have been in use
+ *	slab[0]        slab[1]         each slab: 2 MB of address space from mmap
+ *	[p p p ... p]  [p p p ... p]
  *
- *	unused: [ released to the kernel | still resident ]
- *	          0 ......... released-1   ....... nunused-1   <- get and put at this end
+ *	unused, a stack of page numbers:
+ *	[ not resident: released or never used | resident ]
+ *	  0 ........................ released-1  .. nunused-1   <- get and put at this end
  */
-#define PAGES_SIZE       4096
-#define PAGES_SLAB_SHIFT 9
+#define PAGES_SIZE       16384
+#define PAGES_SLAB_SHIFT 7
 
 struct pages {
 	char **slab;
@@ -24,7 +25,6 @@ struct pages {
 	u32 *unused;
 	size_t nunused, unused_cap;
 	size_t released;
-	size_t fresh; /* the lowest page number that was never in use */
 };
 
 void pages_init(struct pages *pages);

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 #include "ledger/sites.h"
 
-/* 128 sites, 9 KB, in a chunk. */
-#define SITE_SHIFT 7
+/* 32 sites, 2 KB, in a chunk. */
+#define SITE_SHIFT 5
 
 void sites_init(struct sites *sites)
 {

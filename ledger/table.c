@@ -3,7 +3,7 @@
  * The table of live blocks
  *
  * A table that doubles is half empty after it has doubled, and stalls the
- * target while it does. This one grows by pages of 4 KB, in two steps that
+ * target while it does. This one grows by pages of 16 KB, in two steps that
  * happen in one small part of it at a time.
  *
  *	hash of the address
@@ -12,7 +12,7 @@
  *	| bucket in shard  |  tag   |   shard    |
  *	+------------------+--------+------------+
  *
- *	shards (linear hashing)       shard: 1 to 28 pages of 16 buckets
+ *	shards (linear hashing)       shard: 1 to 28 pages of 64 buckets
  *	[0][1][2] ... [n-1]           +---------+---------+-- --+---------+
  *	       |                      | bucket 0| bucket 1| ... |bucket m |
  *	       +--------------------> +---------+---------+-- --+---------+
@@ -23,7 +23,7 @@
  *	+----------+--------+-----+--------+--------+--------+-- --+---------+
  *	 12 x u8     u16     u16   20 bytes: address, size, stack, time
  *
- * Growth within a shard: when its slots are 90 % full it gets one more page and
+ * Growth within a shard: when its slots are 84 % full it gets one more page and
  * its entries are placed anew. With k pages that costs about k moves per entry
  * added, and wastes about 1/2k of the memory: hence k between 4 and 16.
  *
@@ -50,8 +50,8 @@ _Static_assert(sizeof(struct table_slot) == 20, "slot");
 _Static_assert(sizeof(struct table_bucket) == 256, "bucket");
 _Static_assert(sizeof(struct table_shard) == 128, "shard");
 
-/* 128 shards in a chunk. */
-#define SHARD_SHIFT 7
+/* 16 shards, 2 KB, in a chunk. */
+#define SHARD_SHIFT 4
 
 void table_init(struct table *table, const u64 seed[2])
 {
@@ -82,15 +82,9 @@ static struct table_shard *shard_of(const struct table *table, u64 hash)
 void table_prefetch(const struct table *table, u64 hash)
 {
 	struct table_shard *shard = shard_of(table, hash);
-	char *bucket;
 
-	if (!shard || !shard->npages)
-		return;
-	bucket = (char *)shard_bucket(table, shard, hash_home(hash, shard_buckets(shard)));
-	__builtin_prefetch(bucket);
-	__builtin_prefetch(bucket + 64);
-	__builtin_prefetch(bucket + 128);
-	__builtin_prefetch(bucket + 192);
+	if (shard && shard->npages)
+		bucket_prefetch(shard_bucket(table, shard, hash_home(hash, shard_buckets(shard))));
 }
 
 static bool locate(const struct table *table, u64 address, u64 hash, struct table_place *place)
@@ -102,9 +96,11 @@ static bool locate(const struct table *table, u64 address, u64 hash, struct tabl
 
 	for (u32 seen = 0; seen < n; seen++) {
 		struct table_bucket *bucket = shard_bucket(table, shard, i);
-		struct tag_match match = bucket_match(bucket, tag);
+		u32 match = bucket_match(bucket, tag);
 
-		for (int slot = match_next(&match); slot >= 0; slot = match_next(&match)) {
+		while (match) {
+			u32 slot = mask_next(&match);
+
 			if (table_slot_address(&bucket->slot[slot]) != address)
 				continue;
 			*place = (struct table_place){bucket, i, slot};
@@ -131,10 +127,11 @@ struct table_place shard_place(struct table *table, struct table_shard *shard, u
 
 	for (;; i = next_bucket(i, nbuckets)) {
 		struct table_bucket *bucket = shard_bucket(table, shard, i);
-		struct tag_match match = bucket_match(bucket, 0);
-		int slot = match_next(&match);
+		u32 unused = bucket_match(bucket, 0);
 
-		if (slot >= 0) {
+		if (unused) {
+			u32 slot = mask_next(&unused);
+
 			bucket->tag[slot] = hash_tag(hash);
 			return (struct table_place){bucket, i, slot};
 		}
@@ -199,9 +196,10 @@ int table_visit(const struct table *table, int (*visit)(void *ctx, const struct 
 
 		for (u32 i = 0; i < shard_buckets(shard); i++) {
 			const struct table_bucket *bucket = shard_bucket(table, shard, i);
+			u32 occupied = bucket_occupied(bucket);
 
-			for (u32 k = 0; k < TABLE_BUCKET_SLOTS; k++) {
-				int r = bucket->tag[k] ? visit(ctx, &bucket->slot[k]) : 0;
+			while (occupied) {
+				int r = visit(ctx, &bucket->slot[mask_next(&occupied)]);
 
 				if (r)
 					return r;

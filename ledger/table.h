@@ -10,8 +10,8 @@
 /*
  * A hash table from 64-bit addresses to 12 bytes, made for tens of millions of
  * entries: about 28 bytes an entry at every size, one or two cache misses an
- * operation, and no operation that takes long (the longest moves some 5000
- * entries). How it does that: table.c.
+ * operation, and no operation that takes long (the longest moves some 15,000
+ * entries, a fraction of a millisecond). How it does that: table.c.
  */
 #define TABLE_BUCKET_SLOTS 12
 #define TABLE_PAGE_BUCKETS (PAGES_SIZE / 256)

@@ -3,9 +3,9 @@
  * How the table of table.c grows and shrinks: pages of one shard, and the
  * number of shards.
  *
- * A shard is resized in place: entry after entry is taken out and placed where
- * it belongs in the new size. That may be in a bucket whose turn has not come;
- * a bit for each slot says which entries are placed already. `passed` starts
+ * A shard is resized in place: bucket after bucket is emptied and its entries are
+ * placed where they belong in the new size. That may be in a bucket whose turn
+ * has not come; a bit for each slot says which entries are placed already. `passed` starts
  * again at zero and is counted as the entries are placed.
  */
 #include <errno.h>
@@ -16,6 +16,9 @@
 #define SHARD_FULL (8 * PAGE_FULL)
 /* The table loses a shard when the others would have no more than this. */
 #define SHARD_FULL_AFTER_MERGE (SHARD_FULL / 10 * 9)
+
+/* Work on many buckets begins to fetch each of them this many buckets ahead. */
+#define AHEAD 4
 
 static void page_clear(struct table_bucket *bucket)
 {
@@ -50,35 +53,27 @@ static u64 slot_hash(const struct table *table, const struct table_slot *slot)
 	return table_hash(table, table_slot_address(slot));
 }
 
-/* Which slots of a shard hold an entry that is where it belongs already. */
+/* By bucket: a bit for each slot whose entry is where it belongs already. */
 struct placed {
-	u64 bit[(TABLE_SHARD_PAGES * TABLE_PAGE_SLOTS + 63) / 64];
+	u16 slots[TABLE_SHARD_PAGES * TABLE_PAGE_BUCKETS];
 };
-
-static u32 slot_number(u32 bucket, u32 k)
-{
-	return bucket * TABLE_BUCKET_SLOTS + k;
-}
 
 /* Places the entries of bucket i anew among nbuckets buckets, but for those that are placed. */
 static void bucket_replace(struct table *table, struct table_shard *shard, u32 i, u32 nbuckets,
 			   struct placed *placed)
 {
 	struct table_bucket *bucket = shard_bucket(table, shard, i);
+	struct table_bucket old = *bucket;
+	u32 todo = bucket_occupied(bucket) & ~(u32)placed->slots[i];
 
-	for (u32 k = 0; k < TABLE_BUCKET_SLOTS; k++) {
-		u32 number = slot_number(i, k);
-		struct table_slot slot;
-		struct table_place to;
+	for (u32 rest = todo; rest;)
+		bucket->tag[mask_next(&rest)] = 0;
+	while (todo) {
+		const struct table_slot *slot = &old.slot[mask_next(&todo)];
+		struct table_place to = shard_place(table, shard, nbuckets, slot_hash(table, slot));
 
-		if (!bucket->tag[k] || placed->bit[number / 64] >> number % 64 & 1)
-			continue;
-		slot = bucket->slot[k];
-		bucket->tag[k] = 0;
-		to = shard_place(table, shard, nbuckets, slot_hash(table, &slot));
-		to.bucket->slot[to.slot] = slot;
-		number = slot_number(to.at, (u32)to.slot);
-		placed->bit[number / 64] |= 1ULL << number % 64;
+		to.bucket->slot[to.slot] = *slot;
+		placed->slots[to.at] |= (u16)(1U << to.slot);
 	}
 }
 
@@ -94,12 +89,13 @@ int shard_resize(struct table *table, struct table_shard *shard, u32 npages)
 	for (u32 i = 0; i < had; i++)
 		shard_bucket(table, shard, i)->passed = 0;
 	/* Homes move up when it grows and down when it shrinks; so begin at that end. */
-	if (nbuckets > had) {
-		for (u32 i = had; i-- > 0;)
-			bucket_replace(table, shard, i, nbuckets, &placed);
-	} else {
-		for (u32 i = 0; i < had; i++)
-			bucket_replace(table, shard, i, nbuckets, &placed);
+	for (u32 done = 0; done < had; done++) {
+		u32 i = nbuckets > had ? had - 1 - done : done;
+		u32 soon = nbuckets > had ? i - AHEAD : i + AHEAD;
+
+		if (soon < had)
+			bucket_prefetch(shard_bucket(table, shard, soon));
+		bucket_replace(table, shard, i, nbuckets, &placed);
 	}
 	while (shard->npages > npages)
 		pages_put(&table->pages, shard->page[--shard->npages]);
@@ -112,14 +108,15 @@ static void shard_move(struct table *table, struct table_shard *from, struct tab
 {
 	for (u32 i = 0; i < shard_buckets(from); i++) {
 		struct table_bucket *bucket = shard_bucket(table, from, i);
+		u32 occupied = bucket_occupied(bucket);
 
-		for (u32 k = 0; k < TABLE_BUCKET_SLOTS; k++) {
+		if (i + AHEAD < shard_buckets(from))
+			bucket_prefetch(shard_bucket(table, from, i + AHEAD));
+		while (occupied) {
+			u32 k = mask_next(&occupied);
+			u64 hash = slot_hash(table, &bucket->slot[k]);
 			struct table_place place;
-			u64 hash;
 
-			if (!bucket->tag[k])
-				continue;
-			hash = slot_hash(table, &bucket->slot[k]);
 			if ((hash & bit) != bit)
 				continue;
 			place = shard_place(table, to, shard_buckets(to), hash);
@@ -137,9 +134,15 @@ static u32 shard_count_bit(const struct table *table, const struct table_shard *
 
 	for (u32 i = 0; i < shard_buckets(shard); i++) {
 		const struct table_bucket *bucket = shard_bucket(table, shard, i);
+		u32 occupied = bucket_occupied(bucket);
 
-		for (u32 k = 0; k < TABLE_BUCKET_SLOTS; k++)
-			count += bucket->tag[k] && slot_hash(table, &bucket->slot[k]) & bit;
+		if (i + AHEAD < shard_buckets(shard))
+			bucket_prefetch(shard_bucket(table, shard, i + AHEAD));
+		while (occupied) {
+			const struct table_slot *slot = &bucket->slot[mask_next(&occupied)];
+
+			count += (slot_hash(table, slot) & bit) != 0;
+		}
 	}
 	return count;
 }
@@ -188,6 +191,7 @@ static void table_merge(struct table *table)
 		pages_put(&table->pages, from->page[--from->npages]);
 	table->nshards = last;
 	table->mask = bit - 1;
+	chunks_trim(&table->shards, last);
 }
 
 void table_balance(struct table *table)

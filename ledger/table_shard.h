@@ -8,10 +8,10 @@
 
 /* What table.c and table_resize.c share and nobody else needs; table.c explains it. */
 
-/* A shard gets one more page when its pages hold more than this on average: 90 % of the slots. */
-#define PAGE_FULL (TABLE_PAGE_SLOTS * 9 / 10)
+/* A shard gets one more page when its pages hold more than this on average: 84 % of the slots. */
+#define PAGE_FULL (TABLE_PAGE_SLOTS * 84 / 100)
 /* It gives one back when one page less would hold no more than this on average. */
-#define PAGE_FULL_AFTER_SHRINK (TABLE_PAGE_SLOTS * 8 / 10)
+#define PAGE_FULL_AFTER_SHRINK (TABLE_PAGE_SLOTS * 80 / 100)
 
 static inline u32 shard_buckets(const struct table_shard *shard)
 {
@@ -24,6 +24,12 @@ static inline struct table_bucket *shard_bucket(const struct table *table,
 	struct table_bucket *page = pages_at(&table->pages, shard->page[i / TABLE_PAGE_BUCKETS]);
 
 	return &page[i % TABLE_PAGE_BUCKETS];
+}
+
+static inline void bucket_prefetch(const struct table_bucket *bucket)
+{
+	for (size_t at = 0; at < sizeof(*bucket); at += 64)
+		__builtin_prefetch((const char *)bucket + at);
 }
 
 /* Hash bits 0-23 choose the shard, 24-31 are the tag, 32-63 choose the bucket. */
@@ -47,21 +53,20 @@ static inline u32 next_bucket(u32 i, u32 n)
 	return i + 1 == n ? 0 : i + 1;
 }
 
-/* A bit 7 in each byte of the result whose byte in x is zero. */
-static inline u64 zero_bytes(u64 x)
+/* Bit i of the result is set if byte i of x is zero. */
+static inline u32 zero_bytes(u64 x)
 {
 	const u64 low7 = 0x7f7f7f7f7f7f7f7fULL;
+	u64 top = ~(((x & low7) + low7) | x | low7); /* bit 7 of each zero byte */
 
-	return ~(((x & low7) + low7) | x | low7);
+	/* The multiplication adds up copies of those bits so that they meet in the top byte. */
+	return (u32)((top >> 7) * 0x0102040810204080ULL >> 56);
 }
 
-/* Bit i is set where bucket->tag[i] == tag. */
-struct tag_match {
-	u64 low;  /* slots 0-7: bit 8 * i + 7 */
-	u64 high; /* slots 8-11: bit 8 * (i - 8) + 7 */
-};
+#define BUCKET_ALL ((1U << TABLE_BUCKET_SLOTS) - 1)
 
-static inline struct tag_match bucket_match(const struct table_bucket *bucket, u8 tag)
+/* Bit i of the result is set if slot i has this tag; tag 0: if it is free. */
+static inline u32 bucket_match(const struct table_bucket *bucket, u8 tag)
 {
 	u64 all = 0x0101010101010101ULL * tag;
 	u64 low;
@@ -69,28 +74,21 @@ static inline struct tag_match bucket_match(const struct table_bucket *bucket, u
 
 	memcpy(&low, bucket->tag, sizeof(low));
 	memcpy(&high, bucket->tag + sizeof(low), sizeof(high));
-	return (struct tag_match){
-		.low = zero_bytes(low ^ all),
-		.high = zero_bytes((u64)high ^ all) & 0xffffffffULL,
-	};
+	return (zero_bytes(low ^ all) | zero_bytes(high ^ all) << 8) & BUCKET_ALL;
 }
 
-/* Takes the next slot out of the match: its number, or -1 if there is none. */
-static inline int match_next(struct tag_match *match)
+static inline u32 bucket_occupied(const struct table_bucket *bucket)
 {
-	int i;
+	return bucket_match(bucket, 0) ^ BUCKET_ALL;
+}
 
-	if (match->low) {
-		i = __builtin_ctzll(match->low) / 8;
-		match->low &= match->low - 1;
-		return i;
-	}
-	if (match->high) {
-		i = __builtin_ctzll(match->high) / 8;
-		match->high &= match->high - 1;
-		return 8 + i;
-	}
-	return -1;
+/* Takes the lowest bit out of a mask that isn't 0: the number of a slot. */
+static inline u32 mask_next(u32 *mask)
+{
+	u32 i = (u32)__builtin_ctz(*mask);
+
+	*mask &= *mask - 1;
+	return i;
 }
 
 static inline u32 pages_for(u32 count)
@@ -104,7 +102,7 @@ static inline u32 pages_for(u32 count)
 struct table_place {
 	struct table_bucket *bucket;
 	u32 at; /* number of the bucket */
-	int slot;
+	u32 slot;
 };
 
 /*
