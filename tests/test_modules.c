@@ -137,6 +137,7 @@ START_TEST(descriptors_are_bounded)
 }
 END_TEST
 
+/* A new file of that name, and, the second time, the old one written anew. */
 START_TEST(replaced_file_is_a_new_module)
 {
 	char *dir = make_dir();
@@ -150,9 +151,9 @@ START_TEST(replaced_file_is_a_new_module)
 	ask_address(&target, "open", lib);
 	view_update(&view);
 	first = view_module(&view, "/lib.so")->id;
-	ck_assert_int_eq(unlink(lib), 0);
+	ck_assert(_i == 1 || unlink(lib) == 0);
 	ck_assert(!view_update(&view));
-	ck_assert(modules_get(view.modules, first)->deleted);
+	ck_assert_int_eq(modules_get(view.modules, first)->deleted, _i == 0);
 	target_ask(&target, "close", "0");
 	view_update(&view);
 	free(lib);
@@ -404,7 +405,7 @@ Suite *modules_suite(void)
 	tcase_add_test(tcase, own_modules_are_those_of_the_linker);
 	tcase_add_test(tcase, reloaded_module_keeps_its_id);
 	tcase_add_test(tcase, descriptors_are_bounded);
-	tcase_add_test(tcase, replaced_file_is_a_new_module);
+	tcase_add_loop_test(tcase, replaced_file_is_a_new_module, 0, 2);
 	tcase_add_test(tcase, two_copies_are_two_modules);
 	tcase_add_test(tcase, shared_text_is_no_module);
 	tcase_add_test(tcase, garbage_is_a_module_without_file);
