@@ -68,8 +68,9 @@ static bool stack_operand(const struct instruction *in)
 	for (int i = 0; i < in->zydis.operand_count_visible; i++) {
 		const ZydisDecodedOperand *op = &in->operands[i];
 
-		if (op->type == ZYDIS_OPERAND_TYPE_MEMORY &&
-		    (op->mem.base == ZYDIS_REGISTER_RSP || op->mem.index == ZYDIS_REGISTER_RSP))
+		if ((op->type == ZYDIS_OPERAND_TYPE_MEMORY && op->mem.base == ZYDIS_REGISTER_RSP) ||
+		    (op->type == ZYDIS_OPERAND_TYPE_REGISTER &&
+		     op->reg.value == ZYDIS_REGISTER_RSP))
 			return true;
 	}
 	return false;
@@ -95,6 +96,21 @@ static int put_copy(struct slot_code *out, const struct instruction *in, u64 slo
 		memcpy(out->bytes + at + z->raw.disp.offset, &narrow, sizeof(narrow));
 	}
 	return 0;
+}
+
+/*
+ * Relative, but not in a way that is rewritten here: memory at eip + n; and a
+ * branch with an operand-size prefix, which Intel takes for one with 32 bits, AMD
+ * for one with 16.
+ */
+static bool odd_operand(const struct instruction *in)
+{
+	const ZydisDecodedInstruction *z = &in->zydis;
+
+	if (!(z->attributes & ZYDIS_ATTRIB_IS_RELATIVE) || rip_operand(in))
+		return false;
+	return !z->raw.imm[0].is_relative ||
+	       (z->attributes & ZYDIS_ATTRIB_HAS_OPERANDSIZE && !z->raw.rex.W);
 }
 
 static u64 branch_target(const struct instruction *in)
@@ -168,6 +184,8 @@ int relocate_instruction(const u8 *code, size_t available, u64 address, u64 slot
 	    ZYAN_FAILED(ZydisDecoderDecodeFull(&decoder, code, available, &in.zydis, in.operands)))
 		return -EOPNOTSUPP;
 	out->instruction_length = in.zydis.length;
+	if (odd_operand(&in))
+		return -EOPNOTSUPP;
 	switch (in.zydis.meta.category) {
 	case ZYDIS_CATEGORY_COND_BR:
 		return put_conditional(out, &in);
