@@ -32,7 +32,10 @@
 	X(builder)                                                                                 \
 	X(text)                                                                                    \
 	X(attach)                                                                                  \
+	X(remote)                                                                                  \
+	X(calls)                                                                                   \
 	X(slots)                                                                                   \
+	X(slots_libc)                                                                              \
 	X(exact)                                                                                   \
 	X(threads)                                                                                 \
 	X(stack_shapes)                                                                            \
