@@ -1,0 +1,77 @@
+# SPDX-License-Identifier: MIT
+# shellcheck shell=bash
+#
+# How long a process stands still when memattach attaches and when it detaches, as seen from
+# inside (threads.c) and by a client (ping.c): the longest gap in a window in which that
+# happens, less the longest gap in a window of the same length in which nothing does. A third
+# window, in which memattach attaches to another process, shows how much of it is nothing but
+# memattach's use of the CPU while it prepares.
+
+PAUSE_ROUNDS=7
+
+# "412 us, 300 ms, 13042 pings" of the target: into $gap and $window.
+pause_mark() {
+	target_ask mark
+	gap=${answer%% us*}
+	window=${answer#*us, }
+	window=${window%% ms*}
+}
+
+# pause_attach PID NAME: the gaps of an attach and of a detach.
+pause_attach() {
+	pause_mark
+	profiler_start "$1" -o "$work/pause.json"
+	pause_mark
+	echo "$gap" >>"$work/$2.attach"
+	length=$window
+	sleep 0.1
+	pause_mark
+	profiler_end
+	pause_mark
+	echo "$gap" >>"$work/$2.detach"
+}
+
+# pause_rounds PID NAME OTHER: in turn nothing, an attach to PID, one to OTHER.
+pause_rounds() {
+	local i length=200
+	for ((i = 0; i < PAUSE_ROUNDS; i++)); do
+		pause_mark
+		sleep "$(calc %.3f "$length / 1000")"
+		pause_mark
+		echo "$gap" >>"$work/$2.quiet"
+		pause_attach "$3" "$2.other"
+		pause_attach "$1" "$2"
+	done
+}
+
+# pause_rows NAME LIMIT-MS
+pause_rows() {
+	local quiet when value
+	quiet=$(median <"$work/$1.quiet")
+	row "longest gap, not attached, ms" "$(calc %.2f "$quiet / 1000")"
+	row "the same, worst window, ms" "$(calc %.2f "$(largest <"$work/$1.quiet") / 1000")"
+	row "attach to another process, ms more" \
+		"$(calc %.2f "($(median <"$work/$1.other.attach") - $quiet) / 1000")"
+	for when in attach detach; do
+		value=$(calc %.2f "($(median <"$work/$1.$when") - $quiet) / 1000")
+		row "$when, ms more" "$value" "<= $2 ms" "$(verdict "$value <= $2")"
+		row "$when, worst window, ms more" \
+			"$(calc %.2f "($(largest <"$work/$1.$when") - $quiet) / 1000")"
+	done
+}
+
+bench_pause() {
+	redis_start pinged
+	redis_start other
+	target_start "$build/bench/ping" "$work/pinged.sock"
+	pause_rounds "${redis[0]}" redis "${redis[1]}"
+	target_end
+	target_start "$build/bench/threads" 200
+	pause_rounds "$target" threads "${redis[1]}"
+	target_end
+	redis_end_all
+	heading "Pause of redis-server, as a client that pings sees it (medians of $PAUSE_ROUNDS)"
+	pause_rows redis 5
+	heading "Pause of 200 threads, the longest of any (medians of $PAUSE_ROUNDS)"
+	pause_rows threads 20
+}
