@@ -157,6 +157,7 @@ static void table_split(struct table *table)
 {
 	u32 n = table->nshards;
 	u32 bit = power_below(n);
+	u32 npages;
 	struct table_shard *to = chunks_reach(&table->shards, n);
 	struct table_shard *from;
 
@@ -164,11 +165,13 @@ static void table_split(struct table *table)
 		return;
 	from = chunks_at(&table->shards, n - bit);
 	*to = (struct table_shard){0};
-	if (shard_add_pages(table, to, pages_for(shard_count_bit(table, from, bit))))
+	npages = pages_for(shard_count_bit(table, from, bit));
+	if (npages > TABLE_SHARD_PAGES || shard_add_pages(table, to, npages))
 		return;
 	shard_move(table, from, to, bit);
 	/* Its entries have gone without a word to `passed`; and it may be able to do with less. */
-	shard_resize(table, from, pages_for(from->count));
+	npages = pages_for(from->count);
+	shard_resize(table, from, npages < from->npages ? npages : from->npages);
 	table->nshards++;
 	table->mask = power_below(table->nshards) - 1;
 }
