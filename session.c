@@ -186,8 +186,10 @@ static void on_gone(struct session *s, const struct tracee_event *event)
 		s->result->target_ended = true;
 		s->result->status = event->status;
 	}
-	if (s->image)
+	if (s->image) {
 		probes_thread_gone(s->image->probes, event->thread);
+		ledger_thread_ended(s->image->ledger, event->thread->index);
+	}
 	tracee_forget(s->tracee, event->thread);
 	s->done = threads_count(tracee_threads(s->tracee)) == 0;
 }

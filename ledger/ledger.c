@@ -102,6 +102,11 @@ int ledger_alloc(struct ledger *ledger, const struct ledger_block *block, u32 th
 	return 0;
 }
 
+void ledger_thread_ended(struct ledger *ledger, u32 thread)
+{
+	recent_clear(&ledger->recent, thread);
+}
+
 void ledger_failed(struct ledger *ledger, u32 thread)
 {
 	recent_clear(&ledger->recent, thread);

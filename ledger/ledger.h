@@ -60,6 +60,9 @@ void ledger_destroy(struct ledger *ledger);
  */
 int ledger_alloc(struct ledger *ledger, const struct ledger_block *block, u32 thread);
 
+/* The thread has ended, and its number may be given to another one. */
+void ledger_thread_ended(struct ledger *ledger, u32 thread);
+
 /* An allocation returned NULL. */
 void ledger_failed(struct ledger *ledger, u32 thread);
 

@@ -3,7 +3,6 @@
 
 #include <elf.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,30 +11,17 @@
 
 #include "base/guard.h"
 #include "base/vec.h"
+#include "proc/slurp.h"
 
-#define COMMAND_MAX	  4096
+#define COMMAND_MAX       4096
 #define COMMAND_BYTES_MAX (256 * 1024)
 
-static ssize_t read_file(pid_t pid, const char *name, void *buf, size_t len)
+static ssize_t read_file(pid_t pid, const char *name, void *buf, size_t size)
 {
-	_cleanup_close_ int fd = -1;
-	size_t got = 0;
 	char path[48];
 
 	snprintf(path, sizeof(path), "/proc/%d/%s", (int)pid, name);
-	fd = open(path, O_RDONLY | O_CLOEXEC);
-	if (fd < 0)
-		return -errno;
-	while (got < len) {
-		ssize_t n = read(fd, (char *)buf + got, len - got);
-
-		if (n < 0)
-			return -errno;
-		if (n == 0)
-			break;
-		got += (size_t)n;
-	}
-	return (ssize_t)got;
+	return slurp_path(path, buf, size);
 }
 
 /* Pairs of type and value; AT_NULL ends them. */

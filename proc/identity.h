@@ -7,10 +7,10 @@
 
 /* What program a process runs. Strings are malloc'ed and owned; release with proc_identity_deinit. */
 struct proc_identity {
-	char *exe;	 /* where /proc/PID/exe points; "" if it cannot be read */
-	char **command;	 /* the arguments from /proc/PID/cmdline; at most 4096 of them */
+	char *exe;      /* where /proc/PID/exe points; "" if it cannot be read */
+	char **command; /* the arguments from /proc/PID/cmdline; at most 4096 of them */
 	size_t command_n;
-	u64 entry;	 /* the program's entry point (AT_ENTRY); 0 if unknown */
+	u64 entry; /* the program's entry point (AT_ENTRY); 0 if unknown */
 };
 
 /* Reads it. 0, -ENOMEM or -ESRCH with err filled. */
