@@ -9,7 +9,7 @@ PARTS          ?= trap pause report ledger others
 bench:
 	./setup.sh bench
 	$(STEP) all bench-programs
-	bench/run.sh $(BUILD) $(PARTS)
+	timeout --kill-after=15 300 bench/run.sh $(BUILD) $(PARTS)
 
 bench-programs: $(BENCH_PROGRAMS)
 
