@@ -2,6 +2,13 @@
 #include "attach/ptrace.h"
 
 #include <errno.h>
+#include <sys/wait.h>
+#include <time.h>
+
+#include "proc/stat.h"
+
+/* How often waitpid is asked before the thread may sleep longer than a stop takes to come. */
+#define EAGER_TRIES 2000
 
 int pt(int request, pid_t tid, u64 addr, u64 data)
 {
@@ -23,4 +30,24 @@ int pt_peekuser(pid_t tid, u64 offset, u64 *value)
 		return -errno;
 	*value = (u64)word;
 	return 0;
+}
+
+int pt_wait(pid_t tid, int *status)
+{
+	struct timespec nap = {.tv_nsec = 50000};
+	struct proc_stat stat;
+	pid_t done;
+
+	for (int tries = 0;; tries++) {
+		done = waitpid(tid, status, __WALL | WNOHANG);
+		if (done == tid)
+			return 0;
+		if (done < 0 && errno != EINTR)
+			return errno == ECHILD ? -ESRCH : -errno;
+		if (tries < EAGER_TRIES)
+			continue;
+		if (proc_stat_read(&stat, tid, NULL) || stat.state == 'Z' || stat.state == 'X')
+			return -ESRCH;
+		nanosleep(&nap, NULL);
+	}
 }

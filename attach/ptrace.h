@@ -15,4 +15,11 @@ int pt(int request, pid_t tid, u64 addr, u64 data);
 /* PTRACE_PEEKUSER: the word at offset of struct user into *value. 0 or -errno. */
 int pt_peekuser(pid_t tid, u64 offset, u64 *value);
 
+/*
+ * Waits for the next stop or the end of one thread that was just restarted.
+ * 0, or -ESRCH: it is gone, or it is a leader that has died before its other
+ * threads, of which waitpid says nothing until these have ended, too.
+ */
+int pt_wait(pid_t tid, int *status);
+
 #endif

@@ -31,11 +31,9 @@ static int run_until(pid_t tid, int request, enum trace_event kind)
 		ret = pt(request, tid, 0, 0);
 		if (ret)
 			return ret;
-		do
-			ret = waitpid(tid, &status, __WALL);
-		while (ret < 0 && errno == EINTR);
-		if (ret < 0)
-			return -errno;
+		ret = pt_wait(tid, &status);
+		if (ret)
+			return ret;
 		if (!WIFSTOPPED(status) || trace_event_decode(status) == EVENT_EXIT)
 			return -ESRCH;
 		if (trace_event_decode(status) == kind)

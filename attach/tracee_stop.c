@@ -183,11 +183,9 @@ int tracee_step(struct tracee *tracee, struct thread *thread)
 		ret = pt(PTRACE_SINGLESTEP, thread->tid, 0, 0);
 		if (ret)
 			return ret;
-		do
-			ret = waitpid(thread->tid, &status, __WALL);
-		while (ret < 0 && errno == EINTR);
-		if (ret < 0)
-			return -errno;
+		ret = pt_wait(thread->tid, &status);
+		if (ret)
+			return ret;
 		tracee_note(tracee, thread->tid, status, &event);
 		if (event.kind == EVENT_TRAP)
 			return tracee_get_regs(thread);
