@@ -36,22 +36,39 @@ char *build_path(const char *name)
 	return path;
 }
 
-pid_t spawn(const struct spawn *how)
+/* In the child. */
+static void become(const struct spawn *how, pid_t parent, const sigset_t *mask)
 {
-	pid_t parent = getpid(), pid = fork();
+	static const int handled[] = {SIGINT, SIGTERM, SIGALRM};
 
-	ck_assert_int_ge(pid, 0);
-	if (pid > 0)
-		return pid;
 	if (prctl(PR_SET_PDEATHSIG, SIGKILL) != 0 || getppid() != parent)
 		_exit(120);
 	if ((how->in && dup2(how->in, 0) < 0) || (how->out && dup2(how->out, 1) < 0) ||
 	    (how->err && dup2(how->err, 2) < 0))
 		_exit(121);
+	for (size_t i = 0; i < sizeof(handled) / sizeof(handled[0]); i++)
+		signal(handled[i], SIG_DFL);
+	sigprocmask(SIG_SETMASK, mask, NULL);
 	for (size_t i = 0; how->env && how->env[i]; i++)
 		putenv((char *)how->env[i]);
 	execvp(how->argv[0], (char *const *)how->argv);
 	_exit(127);
+}
+
+pid_t spawn(const struct spawn *how)
+{
+	sigset_t all, mask;
+	pid_t parent = getpid(), pid;
+
+	/* libcheck's handlers kill the whole group: none may run in a child that is about to exec. */
+	sigfillset(&all);
+	sigprocmask(SIG_SETMASK, &all, &mask);
+	pid = fork();
+	if (pid == 0)
+		become(how, parent, &mask);
+	sigprocmask(SIG_SETMASK, &mask, NULL);
+	ck_assert_int_gt(pid, 0);
+	return pid;
 }
 
 void target_run(struct target *target, const char *const *argv, const char *const *env)
