@@ -34,14 +34,6 @@
 #include "base/clock.h"
 #include "proc/status.h"
 
-/*
- * A thread that allocates stops several times within a few microseconds.
- * Sleeping in waitpid between its stops costs a wake-up on another CPU each time,
- * four times the price of a stop (DESIGN section 5), so after an event we poll
- * for this long before we sleep.
- */
-#define SPIN_NS 50000
-
 struct tracee *tracee_create(pid_t pid, bool open_memory, struct err *err)
 {
 	struct tracee *tracee = calloc(1, sizeof(*tracee));
@@ -310,18 +302,19 @@ pid_t tracee_take_newborn(struct tracee *tracee)
 
 static pid_t wait_any(struct tracee *tracee, int *status)
 {
-	if (tracee->spin) {
-		u64 deadline = tracee->last_event_ns + SPIN_NS;
+	u64 until = pace_poll_until(&tracee->pace);
 
-		do {
-			for (int i = 0; i < 16; i++) {
-				pid_t tid = tracee_poll(0, status);
+	while (until) {
+		for (int i = 0; i < 16; i++) {
+			pid_t tid = tracee_poll(0, status);
 
-				if (tid != 0)
-					return tid;
-			}
-		} while (clock_ns() < deadline);
-		tracee->spin = false;
+			if (tid != 0)
+				return tid;
+		}
+		if (clock_ns() > until) {
+			pace_rest(&tracee->pace);
+			break;
+		}
 	}
 	return wait_for(P_ALL, 0, 0, status);
 }
@@ -374,11 +367,13 @@ int tracee_next(struct tracee *tracee, struct tracee_event *event)
 			tid = wait_any(tracee, &status);
 			if (tid < 0)
 				return tid;
-			tracee->last_event_ns = clock_ns();
 		}
 	} while (!tracee_note(tracee, tid, status, event));
 	tracee->since_scan++;
-	tracee->spin = event->kind == EVENT_TRAP;
+	if (event->kind == EVENT_TRAP)
+		pace_event(&tracee->pace, clock_ns());
+	else
+		pace_rest(&tracee->pace);
 	if (event->kind == EVENT_EXEC)
 		pt(PTRACE_GETEVENTMSG, event->thread->tid, 0, (u64)(uintptr_t)&event->message);
 	return 0;

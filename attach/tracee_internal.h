@@ -5,6 +5,7 @@
 /* Shared by the files tracee*.c and by nothing else. */
 #include <sys/ptrace.h>
 
+#include "attach/pace.h"
 #include "attach/tracee.h"
 
 #define TRACE_OPTIONS                                                                              \
@@ -26,8 +27,7 @@ struct tracee {
 	u32 early_at;
 	u32 since_scan; /* events since all threads were looked at */
 	u32 scan_at;    /* where the next look begins */
-	u64 last_event_ns;
-	bool spin; /* events come thick and fast: poll for the next one before sleeping */
+	struct pace pace;
 };
 
 /* Keeps a stop of thread for tracee_next. 0 or -ENOMEM. */
