@@ -67,8 +67,10 @@ while kill -0 "$profiler" 2>/dev/null; do
 	ask "client$during" || fail "the service does not answer while memattach is attached"
 	during=$((during + 1))
 done
-wait "$profiler" || { profiler=; fail "memattach ended with status $?"; }
+status=0
+wait "$profiler" || status=$?
 profiler=
+[ "$status" -eq 0 ] || fail "memattach ended with status $status"
 cat "$work/report.txt"
 
 step "memattach has gone"
