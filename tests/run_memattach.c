@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -132,10 +133,23 @@ void memattach_wait_for(struct memattach *m, const char *text)
 		     memattach_err(m));
 }
 
+/* Which file the capture is: a new one each time that it is written. 0: none. */
+static ino_t capture_inode(const struct memattach *m)
+{
+	struct stat st;
+
+	return stat(m->json, &st) == 0 ? st.st_ino : 0;
+}
+
 void memattach_snapshot(struct memattach *m)
 {
+	ino_t before = capture_inode(m);
+
 	ck_assert_int_eq(kill(m->pid, SIGUSR1), 0);
-	memattach_wait_for(m, "snapshot ");
+	/* The report of an image that ended with an exec is a snapshot in another file. */
+	do
+		memattach_wait_for(m, "snapshot ");
+	while (capture_inode(m) == before);
 }
 
 int memattach_wait(struct memattach *m)

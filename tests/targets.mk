@@ -68,6 +68,10 @@ blocked.sources := blocked.c $(talk)
 signals.sources := signals.c $(talk)
 TARGETS += blocked signals
 
+# Makes processes in every way.
+forker.sources := forker.c $(engine)
+TARGETS += forker
+
 define target_rule
 $(TB)/$(1): $(addprefix $(T)/,$($(1).sources)) $(wildcard $(T)/*.h) tests/targets.mk \
 		$(addprefix $(TB)/,$($(1).needs))
