@@ -98,6 +98,9 @@ static void event(void *ctx, const struct heap_event *event)
 		ledger_failed(image->ledger, event->thread);
 		break;
 	case HEAP_FREE:
+		/* Unless it was allocated anew meanwhile: a delete that calls another delete, or free. */
+		if (event->again && !ledger_has(image->ledger, event->address))
+			break;
 		ledger_free(image->ledger, event->address, event->thread, now);
 		break;
 	default:
@@ -112,8 +115,13 @@ static void event(void *ctx, const struct heap_event *event)
 static void rendezvous(void *ctx)
 {
 	struct image *image = ctx;
+	struct r_debug_info found;
 	struct err err = ERR_INIT;
 
+	/* musl's own pointer to the struct is not relocated yet when the program starts. */
+	if (!image->r_debug.address &&
+	    r_debug_find(image->modules, &image->reader, &found, NULL) == 0)
+		image->r_debug.address = found.address;
 	if (r_debug_state(&image->r_debug, &image->reader) != 0)
 		return;
 	if (image_update(image, &err))
