@@ -150,8 +150,11 @@ static inline void assert_all_stopped(struct tracee *tracee)
 		const struct thread *thread = threads_at(threads, i);
 
 		ck_assert_msg(thread->state == THREAD_STOPPED || thread->in_vfork,
-			      "thread %d is in state %d after stop_all", (int)thread->tid,
-			      thread->state);
+			      "thread %d is in state %d after stop_all; unborn %d, exiting %d, "
+			      "interrupted %d, own process %d; /proc says %s",
+			      (int)thread->tid, thread->state, thread->unborn, thread->exiting,
+			      thread->interrupted, thread->own_process,
+			      status_field(thread->tid, "State"));
 	}
 }
 
