@@ -22,6 +22,12 @@
 #include "session_records.h"
 #include "session_signals.h"
 
+/* We look at the clock, and for a signal that came just before a wait, at least this often. */
+#define TICK_MAX_MS 100
+
+/* A tick that comes a little early must not skip a sample. */
+#define SAMPLE_SLACK_NS 5000000
+
 /* How often we let the target run on when no thread is in a state to unmap our memory from. */
 #define DETACH_TRIES 50
 
@@ -40,7 +46,7 @@ struct session {
 	bool orphan;    /* it reports an image that is gone, and leaves no figures */
 	bool wanted;    /* a snapshot was asked for while one is being made */
 	enum session_reason wanted_reason;
-	u64 start_ns, next_interval_ns;
+	u64 start_ns, next_interval_ns, next_sample_ns;
 	struct err late; /* the first report in mid-run that failed */
 };
 
@@ -286,8 +292,11 @@ static void housekeeping(struct session *s)
 	if (!session_signals_ticked())
 		return;
 	now = clock_ns();
-	if (s->image && !s->loading)
+	if (s->image && !s->loading && now >= s->next_sample_ns) {
+		s->next_sample_ns =
+			now + s->config->proc_interval_ms * 1000000ULL - SAMPLE_SLACK_NS;
 		image_sample(s->image);
+	}
 	if (s->config->interval > 0 && now >= s->next_interval_ns) {
 		s->next_interval_ns += (u64)(s->config->interval * 1e9);
 		snapshot(s, SESSION_INTERVAL);
@@ -325,6 +334,7 @@ static int loop(struct session *s, struct err *err)
 /* Everything out of the target, every thread free. */
 static int let_go(struct session *s, struct err *err)
 {
+	struct err ignored = ERR_INIT;
 	struct tracee_event event;
 	int ret = 0;
 	pid_t child;
@@ -344,10 +354,11 @@ static int let_go(struct session *s, struct err *err)
 		tracee_resume_all(s->tracee);
 		for (u32 n = threads_count(tracee_threads(s->tracee)); n > 0; n--) {
 			if (tracee_next(s->tracee, &event) == 0)
-				dispatch(s, &event, NULL);
+				dispatch(s, &event, &ignored);
 		}
 	}
 	tracee_detach(s->tracee);
+	tracee_detach_late(s->tracee);
 	return ret == -EAGAIN ? err_set(err, EAGAIN, "memory of ours was left in the target") : ret;
 }
 
@@ -385,7 +396,16 @@ static int start(struct session *s, struct err *err)
 	    guardian_start(&s->guardian, config->pid, &s->image->memory, err))
 		return -err->code;
 	s->tracee = tracee_seize(config->pid, err);
-	if (!s->tracee || image_plant(s->image, s->tracee, err))
+	if (!s->tracee)
+		return -err->code;
+	/* It may have become another program while we were reading the old one; no more, now it is traced. */
+	if (image_is_gone(s->image)) {
+		image_destroy(s->image);
+		s->image = image_create(config, config->pid, false, err);
+		if (!s->image || image_check(s->image, err))
+			return -err->code;
+	}
+	if (image_plant(s->image, s->tracee, err))
 		return -err->code;
 	return begin_recording(s, err);
 }
@@ -415,7 +435,9 @@ int session_run(const struct session_config *config, struct session_result *resu
 	int ret, undo;
 
 	memset(result, 0, sizeof(*result));
-	ret = session_signals_install(config->proc_interval_ms, err);
+	ret = session_signals_install(
+		config->proc_interval_ms < TICK_MAX_MS ? config->proc_interval_ms : TICK_MAX_MS,
+		err);
 	if (ret)
 		return ret;
 	ret = start(&s, err);

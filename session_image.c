@@ -215,8 +215,14 @@ int image_plant(struct image *image, struct tracee *tracee, struct err *err)
 		if (ret)
 			return ret;
 	}
+	/* What was mapped between the first look and the seizing. */
 	ret = image_update(image, err);
 	return ret ? ret : scan_plant(image, err);
+}
+
+bool image_is_gone(const struct image *image)
+{
+	return proc_mem_is_gone(&image->memory);
 }
 
 u32 image_now(const struct image *image)

@@ -83,6 +83,9 @@ int image_plant(struct image *image, struct tracee *tracee, struct err *err);
  */
 int image_check(const struct image *image, struct err *err);
 
+/* Whether the process has exec'ed another image since. */
+bool image_is_gone(const struct image *image);
+
 /* Milliseconds since the image's start. */
 u32 image_now(const struct image *image);
 

@@ -186,7 +186,7 @@ int scan_plant(struct image *image, struct err *err)
 		if (ret)
 			return ret;
 	}
-	return 0;
+	return probes_plant(image->probes, err);
 }
 
 int image_check(const struct image *image, struct err *err)

@@ -44,6 +44,16 @@ bool eintr_call_is_fragile(u64 number)
 	case SYS_readv:
 	case SYS_write:
 	case SYS_writev:
+	case SYS_pread64:
+	case SYS_preadv:
+	case SYS_preadv2:
+	case SYS_pwrite64:
+	case SYS_pwritev:
+	case SYS_pwritev2:
+	case SYS_splice:
+	case SYS_sendfile:
+	case SYS_copy_file_range:
+	case SYS_fallocate:
 		return true;
 	default:
 		return false;

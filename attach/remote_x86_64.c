@@ -2,8 +2,9 @@
 #include "attach/remote_x86_64.h"
 
 #include <errno.h>
-#include <string.h>
-#include <sys/wait.h>
+#include <signal.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include "attach/ptrace.h"
 #include "attach/sigframe_x86_64.h"
@@ -16,43 +17,56 @@ static const u8 remote_code[REMOTE_CODE_SIZE] = {
 
 bool remote_possible(const struct thread *thread)
 {
-	if (thread->state != THREAD_STOPPED || thread->exiting || thread->group_stopped ||
-	    thread->own_process)
+	if (thread->state != THREAD_STOPPED || thread->exiting || thread->own_process)
 		return false;
 	return !thread->has_status || trace_event_decode(thread->status) == EVENT_STOP;
 }
 
-/* Restarts tid and waits for its next stop of this kind; others in between are of no interest. */
-static int run_until(pid_t tid, int request, enum trace_event kind)
+/*
+ * Restarts tid and waits for its next stop of this kind. SIGSTOP, which no mask
+ * holds back, is put off until the call is over: *put_off counts it.
+ */
+static int run_until(pid_t tid, int request, enum trace_event kind, int *put_off)
 {
 	int status, ret;
 
 	for (int i = 0; i < 16; i++) {
+		enum trace_event event;
+
 		ret = pt(request, tid, 0, 0);
 		if (ret)
 			return ret;
 		ret = pt_wait(tid, &status);
 		if (ret)
 			return ret;
-		if (!WIFSTOPPED(status) || trace_event_decode(status) == EVENT_EXIT)
+		event = trace_event_decode(status);
+		if (event == EVENT_EXIT) {
+			/* Nobody else will see this stop. */
+			pt(PTRACE_CONT, tid, 0, 0);
 			return -ESRCH;
-		if (trace_event_decode(status) == kind)
+		}
+		if (event == EVENT_GONE)
+			return -ESRCH;
+		if (event == EVENT_SIGNAL && trace_event_signal(status) == SIGSTOP)
+			(*put_off)++;
+		/* In a stopped process the answer to an interrupt is a group stop. */
+		if (event == kind || (kind == EVENT_STOP && event == EVENT_GROUP_STOP))
 			return 0;
 	}
 	return -EIO;
 }
 
 /* Runs the call that regs describe, with the code in place, up to its end. */
-static int run_call(pid_t tid, const struct user_regs_struct *regs, s64 *result)
+static int run_call(pid_t tid, const struct user_regs_struct *regs, s64 *result, int *put_off)
 {
 	struct user_regs_struct after;
 	int ret;
 
 	ret = pt(PTRACE_SETREGS, tid, 0, (u64)(uintptr_t)regs);
 	if (ret == 0)
-		ret = run_until(tid, PTRACE_SYSCALL, EVENT_SYSCALL); /* its beginning */
+		ret = run_until(tid, PTRACE_SYSCALL, EVENT_SYSCALL, put_off); /* its beginning */
 	if (ret == 0)
-		ret = run_until(tid, PTRACE_SYSCALL, EVENT_SYSCALL); /* its end */
+		ret = run_until(tid, PTRACE_SYSCALL, EVENT_SYSCALL, put_off); /* its end */
 	if (ret == 0)
 		ret = pt(PTRACE_GETREGS, tid, 0, (u64)(uintptr_t)&after);
 	if (ret == 0)
@@ -65,11 +79,15 @@ static int run_call(pid_t tid, const struct user_regs_struct *regs, s64 *result)
  * After our call the thread stands somewhere else, at the end of a system call;
  * with an interrupt pending it goes through get_signal once more, and stops there.
  */
-static int settle(pid_t tid)
+static int settle(pid_t tid, int put_off)
 {
 	int ret = pt(PTRACE_INTERRUPT, tid, 0, 0);
 
-	return ret ? ret : run_until(tid, PTRACE_CONT, EVENT_STOP);
+	if (ret == 0)
+		ret = run_until(tid, PTRACE_CONT, EVENT_STOP, &put_off);
+	if (ret == 0 && put_off)
+		syscall(SYS_tkill, tid, SIGSTOP);
+	return ret;
 }
 
 static u64 argument(u64 value, u64 data)
@@ -92,27 +110,27 @@ static void set_call(struct user_regs_struct *regs, u64 code, u64 sp,
 	regs->r9 = argument(call->args[5], data);
 }
 
-/* The call itself, with the code in place: everything that has to be taken back is taken back. */
-static int make_call(pid_t tid, const struct proc_mem *mem, u64 code, u64 sp,
+/* The call itself, with code and frame in place: everything else that it changes is taken back. */
+static int make_call(pid_t tid, const struct proc_mem *mem, u64 code, const struct sigframe *frame,
 		     const struct user_regs_struct *saved, u64 mask, const struct remote_call *call,
-		     s64 *result)
+		     s64 *result, int *put_off)
 {
 	struct user_regs_struct regs = *saved;
 	const struct remote_data *data = &call->data;
-	u64 all = ~0ULL, address = (sp - REMOTE_DATA_MAX) & ~15ULL;
+	u64 all = ~0ULL;
 	int ret = 0, undo;
 
 	if (data->length)
-		ret = proc_mem_write(mem, address, data->bytes, data->length);
+		ret = proc_mem_write(mem, frame->data, data->bytes, data->length);
 	/* No handler may run between here and the restored registers. */
 	if (ret == 0)
 		ret = pt(PTRACE_SETSIGMASK, tid, sizeof(all), (u64)(uintptr_t)&all);
 	if (ret)
 		return ret;
-	set_call(&regs, code, sp, call, address);
-	ret = run_call(tid, &regs, result);
+	set_call(&regs, code, frame->sp, call, frame->data);
+	ret = run_call(tid, &regs, result, put_off);
 	if (ret == 0 && data->length &&
-	    proc_mem_read(mem, address, data->bytes, data->length) != (ssize_t)data->length)
+	    proc_mem_read(mem, frame->data, data->bytes, data->length) != (ssize_t)data->length)
 		ret = -EFAULT;
 	undo = pt(PTRACE_SETREGS, tid, 0, (u64)(uintptr_t)saved);
 	if (!ret)
@@ -121,35 +139,45 @@ static int make_call(pid_t tid, const struct proc_mem *mem, u64 code, u64 sp,
 	return ret ? ret : undo;
 }
 
+/* With the registers saved: code and frame go in, the call is made, both come out. */
+static int inject(pid_t tid, const struct proc_mem *mem, u64 code,
+		  const struct user_regs_struct *saved, u64 mask, const struct remote_call *call,
+		  s64 *result, int *put_off, struct err *err)
+{
+	u8 saved_code[REMOTE_CODE_SIZE];
+	struct sigframe frame;
+	int ret, undo;
+
+	if (proc_mem_read(mem, code, saved_code, sizeof(saved_code)) != (ssize_t)sizeof(saved_code))
+		return err_sys(err, EFAULT, "cannot read code at %#lx", code);
+	ret = sigframe_push(&frame, tid, mem, saved, mask, err);
+	if (ret)
+		return ret;
+	ret = proc_mem_write(mem, code, remote_code, sizeof(remote_code));
+	if (ret == 0)
+		ret = make_call(tid, mem, code, &frame, saved, mask, call, result, put_off);
+	undo = proc_mem_write(mem, code, saved_code, sizeof(saved_code));
+	if (!ret)
+		ret = undo;
+	undo = sigframe_pop(&frame, mem);
+	return ret ? ret : undo;
+}
+
 int remote_syscall(pid_t tid, const struct proc_mem *mem, u64 code, const struct remote_call *call,
 		   s64 *result, struct err *err)
 {
-	u8 saved_code[REMOTE_CODE_SIZE];
 	struct user_regs_struct saved;
-	u64 mask, sp;
-	int ret, undo;
+	int ret, put_off = 0;
+	u64 mask;
 
 	ret = pt(PTRACE_GETREGS, tid, 0, (u64)(uintptr_t)&saved);
 	if (ret == 0)
 		ret = pt(PTRACE_GETSIGMASK, tid, sizeof(mask), (u64)(uintptr_t)&mask);
-	if (ret == 0 &&
-	    proc_mem_read(mem, code, saved_code, sizeof(saved_code)) != (ssize_t)sizeof(saved_code))
-		ret = -EFAULT;
 	if (ret)
 		return err_sys(err, -ret, "cannot prepare a system call in thread %d", (int)tid);
-	ret = sigframe_push(tid, mem, &saved, mask, &sp, err);
-	if (ret)
-		return ret;
-	ret = proc_mem_write(mem, code, remote_code, sizeof(remote_code));
-	if (ret)
-		return err_sys(err, -ret, "cannot write code to %#lx", code);
-	ret = make_call(tid, mem, code, sp, &saved, mask, call, result);
-	undo = proc_mem_write(mem, code, saved_code, sizeof(saved_code));
-	/* The call may just have unmapped the place where its code stood. */
-	if (!ret && undo != -EFAULT && undo != -EIO)
-		ret = undo;
+	ret = inject(tid, mem, code, &saved, mask, call, result, &put_off, err);
 	if (ret == 0)
-		ret = settle(tid);
+		ret = settle(tid, put_off);
 	if (ret)
 		err_sys(err, -ret, "a system call in thread %d failed half-way", (int)tid);
 	return ret;

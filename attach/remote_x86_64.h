@@ -2,6 +2,7 @@
 #ifndef MEMATTACH_ATTACH_REMOTE_X86_64_H
 #define MEMATTACH_ATTACH_REMOTE_X86_64_H
 
+#include "attach/sigframe_x86_64.h"
 #include "attach/thread.h"
 #include "base/err.h"
 #include "base/types.h"
@@ -35,7 +36,7 @@ struct remote_data {
 };
 
 #define REMOTE_DATA     0xfedcba9800000000ULL
-#define REMOTE_DATA_MAX 256
+#define REMOTE_DATA_MAX SIGFRAME_DATA
 
 struct remote_call {
 	long number;

@@ -38,7 +38,7 @@
 #define ALTSTACK_NO_CHANGE 0x7f /* an invalid ss_flags: sigreturn leaves the stack as it is */
 
 /* struct ucontext of the kernel, as far as sigreturn reads it. */
-struct frame {
+struct context {
 	u64 flags;
 	u64 link;
 	u64 stack_sp;
@@ -95,7 +95,7 @@ static ssize_t read_xstate(pid_t tid, u8 *buf, size_t len)
 	return sw.extended_size;
 }
 
-static void fill(struct frame *frame, const struct user_regs_struct *r, u64 mask, u64 xstate)
+static void fill(struct context *frame, const struct user_regs_struct *r, u64 mask, u64 xstate)
 {
 	struct sigcontext *m = &frame->mcontext;
 
@@ -144,12 +144,26 @@ static void restart_call(struct user_regs_struct *regs)
 	}
 }
 
-int sigframe_push(pid_t tid, const struct proc_mem *mem, const struct user_regs_struct *regs,
-		  u64 mask, u64 *sp, struct err *err)
+/* Keeps what stands between low and high. */
+static int keep_before(struct sigframe *frame, const struct proc_mem *mem, u64 low, u64 high)
+{
+	frame->low = low;
+	frame->length = high - low;
+	frame->before = malloc(frame->length);
+	if (!frame->before)
+		return -ENOMEM;
+	if (proc_mem_read(mem, low, frame->before, frame->length) == (ssize_t)frame->length)
+		return 0;
+	free(frame->before);
+	return -EFAULT;
+}
+
+int sigframe_push(struct sigframe *frame, pid_t tid, const struct proc_mem *mem,
+		  const struct user_regs_struct *regs, u64 mask, struct err *err)
 {
 	_cleanup_free_ u8 *buf = calloc(1, XSTATE_MAX);
 	struct user_regs_struct again = *regs;
-	struct frame frame;
+	struct context context;
 	u64 xstate;
 	ssize_t len;
 	int ret;
@@ -160,13 +174,27 @@ int sigframe_push(pid_t tid, const struct proc_mem *mem, const struct user_regs_
 	if (len < 0)
 		return err_sys(err, (int)-len, "cannot read the FPU state of thread %d", (int)tid);
 	xstate = (regs->rsp - RED_ZONE - (u64)len) & ~63ULL;
-	*sp = (xstate - sizeof(frame) - sizeof(siginfo_t)) & ~15ULL;
+	frame->sp = (xstate - sizeof(context) - sizeof(siginfo_t)) & ~15ULL;
+	frame->data = frame->sp - SIGFRAME_DATA;
 	restart_call(&again);
-	fill(&frame, &again, mask, xstate);
+	fill(&context, &again, mask, xstate);
+	ret = keep_before(frame, mem, frame->data, regs->rsp - RED_ZONE);
+	if (ret)
+		return err_sys(err, -ret, "cannot read the stack of thread %d", (int)tid);
 	ret = proc_mem_write(mem, xstate, buf, (size_t)len);
 	if (ret == 0)
-		ret = proc_mem_write(mem, *sp, &frame, sizeof(frame));
-	if (ret)
-		return err_sys(err, -ret, "cannot write to the stack of thread %d", (int)tid);
-	return 0;
+		ret = proc_mem_write(mem, frame->sp, &context, sizeof(context));
+	if (ret == 0)
+		return 0;
+	sigframe_pop(frame, mem);
+	return err_sys(err, -ret, "cannot write to the stack of thread %d", (int)tid);
+}
+
+int sigframe_pop(struct sigframe *frame, const struct proc_mem *mem)
+{
+	int ret = proc_mem_write(mem, frame->low, frame->before, frame->length);
+
+	free(frame->before);
+	frame->before = NULL;
+	return ret;
 }

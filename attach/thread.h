@@ -25,13 +25,14 @@ struct thread {
 	bool trap_due;      /* its int3 has been executed, and that stop is still to come */
 	bool group_stopped; /* resume means PTRACE_LISTEN */
 	bool has_status;    /* a stop that was waited for, but not yet handled */
+	bool noted;         /* tracee_note has seen that stop already */
 	int status;
 	bool regs_valid; /* regs holds the registers of the present stop */
 	struct thread_regs regs;
 	u64 restarted_pc; /* attach/eintr_x86_64.h: a system call was set to run again from here; 0: none */
-	bool traps_blocked; /* SIGTRAP is in the thread's signal mask, as the target sees it */
-	u32 trap_count;     /* breakpoints hit */
-	void *calls;        /* probe/: the allocator calls under way */
+	bool trapped;      /* has run into a breakpoint of ours */
+	u64 mask_at_start; /* its signal mask when it was first seen */
+	void *calls;       /* probe/: the allocator calls under way */
 };
 
 /* The threads, by tid. */

@@ -121,20 +121,29 @@ static struct thread *take_queued(struct tracee *tracee)
 	return NULL;
 }
 
+/* A thread that still has the target's memory: a main thread that has ended has none. */
+static pid_t living(const struct tracee *tracee)
+{
+	for (u32 i = 0; i < threads_count(tracee->threads); i++) {
+		const struct thread *thread = threads_at(tracee->threads, i);
+
+		if (!thread->exiting && !thread->own_process && !thread->unborn)
+			return thread->tid;
+	}
+	return tracee->pid;
+}
+
 /* Does tid run in the target's memory? *own_process: as a process of its own. */
 static bool shares_memory(const struct tracee *tracee, pid_t tid, bool *own_process)
 {
-	struct proc_status status;
 	long same;
 
-	*own_process = syscall(SYS_tgkill, tracee->pid, tid, 0) != 0;
+	*own_process = syscall(SYS_tgkill, tracee->pid, tid, 0) != 0 && errno == ESRCH;
 	if (!*own_process)
 		return true;
-	same = syscall(SYS_kcmp, tracee->pid, tid, KCMP_VM, 0, 0);
-	if (same >= 0)
-		return same == 0;
-	/* No kcmp: a vfork child is a copy of its parent in VmSize, a fork child as well. Be safe. */
-	return proc_status_read(&status, tid, NULL) == 0 && status.tgid == tracee->pid;
+	same = syscall(SYS_kcmp, living(tracee), tid, KCMP_VM, 0, 0);
+	/* Without kcmp (CONFIG_KCMP, seccomp) a vfork child is taken for a fork; a fork is far more common. */
+	return same == 0;
 }
 
 static void remember_mask(struct thread *thread)
@@ -142,7 +151,7 @@ static void remember_mask(struct thread *thread)
 	u64 mask;
 
 	if (pt(PTRACE_GETSIGMASK, thread->tid, sizeof(mask), (u64)(uintptr_t)&mask) == 0)
-		thread->traps_blocked = mask & (1ULL << (SIGTRAP - 1));
+		thread->mask_at_start = mask;
 }
 
 static bool note_newborn(struct tracee *tracee, pid_t tid, int status, struct thread *thread,
@@ -186,12 +195,16 @@ static bool note_unknown(struct tracee *tracee, pid_t tid, int status, struct tr
 	return note_newborn(tracee, tid, status, NULL, event);
 }
 
-/* The parent's event: unless the child was there first, its first stop is to be expected. */
-static void expect_child(struct tracee *tracee, const struct thread *parent, u64 *message)
+/*
+ * The parent's event: unless the child was there first, its first stop is to be
+ * expected. The second time that a kept event is looked at it may be gone again.
+ */
+static void expect_child(struct tracee *tracee, const struct thread *parent, bool again,
+			 u64 *message)
 {
 	struct thread *child;
 
-	if (pt(PTRACE_GETEVENTMSG, parent->tid, 0, (u64)(uintptr_t)message))
+	if (pt(PTRACE_GETEVENTMSG, parent->tid, 0, (u64)(uintptr_t)message) || again)
 		return;
 	for (u32 i = 0; i < ARRAY_SIZE(tracee->early); i++) {
 		if (tracee->early[i] == (pid_t)*message) {
@@ -210,34 +223,32 @@ static void expect_child(struct tracee *tracee, const struct thread *parent, u64
 bool tracee_note(struct tracee *tracee, pid_t tid, int status, struct tracee_event *event)
 {
 	struct thread *thread = threads_find(tracee->threads, tid);
+	bool again;
 
 	*event = (struct tracee_event){.status = status};
 	if (!thread)
 		return note_unknown(tracee, tid, status, event);
 	if (thread->unborn && WIFSTOPPED(status))
 		return note_newborn(tracee, tid, status, thread, event);
+	again = thread->noted;
+	thread->noted = false;
 	thread->regs_valid = false;
 	thread->state = THREAD_STOPPED;
 	thread->trap_due = false;
+	/* Any stop clears a pending PTRACE_INTERRUPT: no other one may follow. */
+	thread->interrupted = false;
 	event->thread = thread;
 	event->kind = trace_event_decode(status);
 	event->signal = trace_event_signal(status);
+	thread->group_stopped = event->kind == EVENT_GROUP_STOP;
 	switch (event->kind) {
-	case EVENT_STOP:
-		thread->interrupted = false;
-		thread->group_stopped = false;
-		break;
-	case EVENT_GROUP_STOP:
-		thread->interrupted = false;
-		thread->group_stopped = true;
-		break;
 	case EVENT_VFORK:
 		thread->in_vfork = true;
-		expect_child(tracee, thread, &event->message);
+		expect_child(tracee, thread, again, &event->message);
 		break;
 	case EVENT_FORK:
 	case EVENT_CLONE:
-		expect_child(tracee, thread, &event->message);
+		expect_child(tracee, thread, again, &event->message);
 		break;
 	case EVENT_VFORK_DONE:
 		thread->in_vfork = false;
@@ -410,11 +421,12 @@ int tracee_resume(struct tracee *tracee, struct thread *thread, int sig)
 	if (thread->group_stopped) {
 		thread->state = THREAD_LISTENING;
 		ret = pt(PTRACE_LISTEN, thread->tid, 0, 0);
-	} else {
-		thread->state = THREAD_RUNNING;
-		ret = pt(PTRACE_CONT, thread->tid, 0, (u64)sig);
+		/* Refused in a stop of another kind: SIGKILL has overtaken us. */
+		if (ret == 0 || ret == -ESRCH)
+			return ret;
 	}
-	return ret;
+	thread->state = THREAD_RUNNING;
+	return pt(PTRACE_CONT, thread->tid, 0, (u64)sig);
 }
 
 void tracee_forget(struct tracee *tracee, struct thread *thread)

@@ -115,6 +115,12 @@ int tracee_release(pid_t newborn);
 void tracee_detach(struct tracee *tracee);
 
 /*
+ * After tracee_detach: lets those go that could not be stopped then, as far as
+ * they come to a stop within a tenth of a second or so.
+ */
+void tracee_detach_late(struct tracee *tracee);
+
+/*
  * In a stop for a signal: makes an interrupted call return EINTR after all when
  * the signal has a handler, or run again when the target ignores it. 0 or -errno.
  */

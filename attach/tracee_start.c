@@ -18,13 +18,13 @@
 #include "proc/status.h"
 #include "proc/tasks.h"
 
-/* Is SIGTRAP blocked in this thread? Asked of /proc, so that it need not stop. */
+/* The thread's signal mask, asked of /proc, so that it need not stop. */
 static void remember_mask(struct thread *thread)
 {
 	struct proc_status status;
 
 	if (proc_status_read(&status, thread->tid, NULL) == 0)
-		thread->traps_blocked = status.sig_blocked & (1ULL << (SIGTRAP - 1));
+		thread->mask_at_start = status.sig_blocked;
 }
 
 static int seize_thread(struct tracee *tracee, pid_t tid, struct err *err)
@@ -109,15 +109,11 @@ let_go:
 /* The child's side: wait until it is seized, then become the command. Never returns. */
 static void become(char *const argv[], int go, int report)
 {
-	sigset_t none;
 	int code;
 	char c;
 
-	if (read(go, &c, 1) == 1) {
-		sigemptyset(&none);
-		sigprocmask(SIG_SETMASK, &none, NULL);
+	if (read(go, &c, 1) == 1)
 		execvp(argv[0], argv);
-	}
 	code = errno;
 	if (write(report, &code, sizeof(code)) != sizeof(code))
 		_exit(126);

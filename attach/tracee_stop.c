@@ -22,9 +22,33 @@
 #define PENDING_MAX 64
 
 /* Is a stop of this thread still to come? */
-static bool is_awaited(const struct thread *thread)
+static bool is_awaited(const struct tracee *tracee, const struct thread *thread)
 {
-	return thread->state != THREAD_STOPPED && !thread->in_vfork;
+	/* Of a leader that has ended nothing is heard until its other threads have ended, too. */
+	if (thread->exiting && thread->tid == tracee->pid && threads_count(tracee->threads) > 1)
+		return false;
+	return thread->state != THREAD_STOPPED && !thread->in_vfork && !thread->exiting;
+}
+
+/* Keeps a stop that tracee_note has seen. 0 or -ENOMEM. */
+static int queue_noted(struct tracee *tracee, struct thread *thread, int status)
+{
+	int ret = tracee_queue_status(tracee, thread, status);
+
+	thread->noted = ret == 0;
+	return ret;
+}
+
+/* Stops that were put into the queue without a look at them: their threads stand still, too. */
+static void note_queued(struct tracee *tracee)
+{
+	for (u32 i = 0; i < threads_count(tracee->threads); i++) {
+		struct thread *thread = threads_at(tracee->threads, i);
+		struct tracee_event event;
+
+		if (thread->has_status && !thread->noted)
+			thread->noted = tracee_note(tracee, thread->tid, thread->status, &event);
+	}
 }
 
 static void interrupt_running(struct tracee *tracee)
@@ -32,10 +56,14 @@ static void interrupt_running(struct tracee *tracee)
 	for (u32 i = 0; i < threads_count(tracee->threads); i++) {
 		struct thread *thread = threads_at(tracee->threads, i);
 
-		if (!is_awaited(thread) || thread->interrupted || thread->trap_due ||
+		if (!is_awaited(tracee, thread) || thread->interrupted || thread->trap_due ||
 		    thread->unborn)
 			continue;
-		thread->interrupted = pt(PTRACE_INTERRUPT, thread->tid, 0, 0) == 0;
+		/* It has ended: a main thread whose other threads live on is reported last. */
+		if (pt(PTRACE_INTERRUPT, thread->tid, 0, 0) == -ESRCH)
+			thread->exiting = true;
+		else
+			thread->interrupted = true;
 	}
 }
 
@@ -80,7 +108,7 @@ static int keep(struct tracee *tracee, pid_t tid, int status)
 		return 0;
 	if (!known && event.kind == EVENT_STOP)
 		return 0;
-	return tracee_queue_status(tracee, event.thread, status);
+	return queue_noted(tracee, event.thread, status);
 }
 
 /* Looks once at every thread that is awaited. Returns how many still are, or -ENOMEM. */
@@ -94,7 +122,7 @@ static int collect(struct tracee *tracee)
 		pid_t tid = thread->tid;
 		int status;
 
-		if (!is_awaited(thread))
+		if (!is_awaited(tracee, thread))
 			continue;
 		awaited++;
 		if (tracee_poll(tid, &status) > 0 && keep(tracee, tid, status))
@@ -109,6 +137,7 @@ int tracee_stop_all(struct tracee *tracee, struct err *err)
 	u64 start = clock_ns();
 	int awaited;
 
+	note_queued(tracee);
 	for (;;) {
 		interrupt_running(tracee);
 		awaited = collect(tracee);
@@ -137,7 +166,7 @@ static bool stop_thread(struct tracee *tracee, struct thread *thread)
 	int status;
 
 	if (thread->state != THREAD_RUNNING || thread->in_vfork || thread->own_process ||
-	    thread->unborn || pt(PTRACE_INTERRUPT, thread->tid, 0, 0))
+	    thread->unborn || thread->has_status || pt(PTRACE_INTERRUPT, thread->tid, 0, 0))
 		return false;
 	thread->interrupted = true;
 	while (thread->state != THREAD_STOPPED && clock_ns() < deadline) {
@@ -146,7 +175,7 @@ static bool stop_thread(struct tracee *tracee, struct thread *thread)
 		else if (keep(tracee, thread->tid, status))
 			return false;
 	}
-	return thread->state == THREAD_STOPPED && !thread->has_status && !thread->group_stopped;
+	return thread->state == THREAD_STOPPED && !thread->has_status;
 }
 
 struct thread *tracee_stop_one(struct tracee *tracee)
@@ -191,7 +220,7 @@ int tracee_step(struct tracee *tracee, struct thread *thread)
 			return tracee_get_regs(thread);
 		if (event.kind == EVENT_STOP)
 			continue;
-		if (tracee_queue_status(tracee, thread, status))
+		if (queue_noted(tracee, thread, status))
 			return -ENOMEM;
 		return event.kind == EVENT_GONE || event.kind == EVENT_EXIT ? -ESRCH : -EAGAIN;
 	}
@@ -247,11 +276,29 @@ static int pending_signal(struct tracee *tracee, struct thread *thread)
 	return trace_event_signal(thread->status);
 }
 
-void tracee_detach(struct tracee *tracee)
+/*
+ * int3 in a thread that blocks SIGTRAP unblocks it (force_sig in the kernel).
+ * Whether it was blocked cannot be asked afterwards. A thread that has SIGILL
+ * and SIGABRT blocked has used sigfillset, and had SIGTRAP blocked, too, unless it
+ * was seen with just this mask before.
+ */
+static void restore_mask(struct thread *thread)
 {
+	u64 signs = 1ULL << (SIGILL - 1) | 1ULL << (SIGABRT - 1);
 	u64 trap = 1ULL << (SIGTRAP - 1);
 	u64 mask;
 
+	if (!thread->trapped ||
+	    pt(PTRACE_GETSIGMASK, thread->tid, sizeof(mask), (u64)(uintptr_t)&mask) ||
+	    (mask & trap) || mask == thread->mask_at_start)
+		return;
+	mask |= trap;
+	if ((mask & signs) == signs || mask == thread->mask_at_start)
+		pt(PTRACE_SETSIGMASK, thread->tid, sizeof(mask), (u64)(uintptr_t)&mask);
+}
+
+void tracee_detach(struct tracee *tracee)
+{
 	for (u32 i = threads_count(tracee->threads); i-- > 0;) {
 		struct thread *thread = threads_at(tracee->threads, i);
 		int sig;
@@ -261,13 +308,27 @@ void tracee_detach(struct tracee *tracee)
 		sig = pending_signal(tracee, thread);
 		if (!sig && tracee_get_regs(thread) == 0 && eintr_undo(thread))
 			tracee_set_regs(thread);
-		/* An int3 unblocks SIGTRAP (force_sig); the target had it blocked. */
-		if (thread->traps_blocked &&
-		    pt(PTRACE_GETSIGMASK, thread->tid, sizeof(mask), (u64)(uintptr_t)&mask) == 0 &&
-		    !(mask & trap)) {
-			mask |= trap;
-			pt(PTRACE_SETSIGMASK, thread->tid, sizeof(mask), (u64)(uintptr_t)&mask);
-		}
+		restore_mask(thread);
 		tracee_detach_thread(tracee, thread, sig);
+	}
+}
+
+void tracee_detach_late(struct tracee *tracee)
+{
+	struct timespec nap = {.tv_nsec = 1000000};
+
+	for (int tries = 0; tries < 100 && threads_count(tracee->threads); tries++) {
+		for (u32 i = threads_count(tracee->threads); i-- > 0;) {
+			struct thread *thread = threads_at(tracee->threads, i);
+			enum trace_event kind;
+			int status;
+
+			if (tracee_poll(thread->tid, &status) == 0)
+				continue;
+			kind = trace_event_decode(status);
+			tracee_detach_thread(tracee, thread,
+					     kind == EVENT_SIGNAL ? trace_event_signal(status) : 0);
+		}
+		nanosleep(&nap, NULL);
 	}
 }

@@ -128,3 +128,8 @@ size_t blocks_memory(const struct blocks *blocks)
 {
 	return table_memory(&blocks->all) + table_memory(&blocks->large);
 }
+
+bool blocks_has(const struct blocks *blocks, u64 address)
+{
+	return table_find(&blocks->all, address, table_hash(&blocks->all, address)) != NULL;
+}

@@ -39,6 +39,9 @@ bool blocks_take(struct blocks *blocks, u64 address, struct ledger_block *block)
 int blocks_visit(const struct blocks *blocks,
 		 int (*visit)(void *ctx, const struct ledger_block *block), void *ctx);
 
+/* Whether a block is live at address. */
+bool blocks_has(const struct blocks *blocks, u64 address);
+
 /* Bytes of memory occupied. */
 size_t blocks_memory(const struct blocks *blocks);
 

@@ -135,7 +135,6 @@ bool ledger_free(struct ledger *ledger, u64 address, u32 thread, u32 time)
 	note_time(ledger, time);
 	temporary = recent_is(&ledger->recent, thread, address);
 	recent_clear(&ledger->recent, thread);
-	recent_forget(&ledger->recent, address);
 	if (!blocks_take(&ledger->blocks, address, &block)) {
 		ledger->totals.unknown_frees++;
 		return false;
@@ -199,4 +198,9 @@ size_t ledger_memory(const struct ledger *ledger)
 {
 	return sizeof(*ledger) + blocks_memory(&ledger->blocks) +
 	       chunks_memory(&ledger->sites.all) + recent_memory(&ledger->recent);
+}
+
+bool ledger_has(const struct ledger *ledger, u64 address)
+{
+	return blocks_has(&ledger->blocks, address);
 }

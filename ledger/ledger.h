@@ -72,6 +72,9 @@ void ledger_failed(struct ledger *ledger, u32 thread);
  */
 bool ledger_free(struct ledger *ledger, u64 address, u32 thread, u32 time);
 
+/* Whether a block that the ledger knows is live at address. */
+bool ledger_has(const struct ledger *ledger, u64 address);
+
 /*
  * realloc, in two steps. take removes the block at address, before realloc
  * runs, into *block and returns true; false if it is not known. Then either

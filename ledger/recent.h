@@ -39,7 +39,10 @@ void recent_set(struct recent *recent, u32 thread, u64 address);
 /* The thread made another allocator call. */
 void recent_clear(struct recent *recent, u32 thread);
 
-/* The block at address has gone: no thread's last call returned it any more. */
+/*
+ * Another block comes to live at address: no thread's last call returned this
+ * one. (Not needed when a block goes: nobody can free it before there is another.)
+ */
 void recent_forget(struct recent *recent, u64 address);
 
 /*

@@ -165,9 +165,15 @@ static void table_split(struct table *table)
 		return;
 	from = chunks_at(&table->shards, n - bit);
 	*to = (struct table_shard){0};
-	npages = pages_for(shard_count_bit(table, from, bit));
-	if (npages > TABLE_SHARD_PAGES || shard_add_pages(table, to, npages))
+	/* It will be about half of them. Without memory this ends before the entries are counted. */
+	if (shard_add_pages(table, to, pages_for(from->count / 2)))
 		return;
+	npages = pages_for(shard_count_bit(table, from, bit));
+	if (npages > TABLE_SHARD_PAGES || shard_add_pages(table, to, npages)) {
+		while (to->npages)
+			pages_put(&table->pages, to->page[--to->npages]);
+		return;
+	}
 	shard_move(table, from, to, bit);
 	/* Its entries have gone without a word to `passed`; and it may be able to do with less. */
 	npages = pages_for(from->count);

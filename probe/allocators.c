@@ -69,7 +69,7 @@ static const struct entry prefixed_functions[] = {
 	{"zalloc_small", ALLOC(.size = 1)},
 	{"mallocn", ALLOC(.count = 1, .size = 2)},
 	{"reallocn", REALLOC(.count = 2, .size = 3)},
-	{"reallocf", REALLOC(.size = 2)},
+	{"reallocf", REALLOC(.size = 2, .frees = true)},
 	{"rezalloc", REALLOC(.size = 2)},
 	{"recalloc", REALLOC(.count = 2, .size = 3)},
 	{"malloc_aligned", ALLOC(.size = 1)},
@@ -95,7 +95,7 @@ static const struct entry prefixed_functions[] = {
 	{"heap_malloc_aligned", ALLOC(.size = 2)},
 	{"heap_zalloc_aligned", ALLOC(.size = 2)},
 	{"heap_realloc", {.kind = CALL_REALLOC, .ptr = 2, .size = 3}},
-	{"heap_reallocf", {.kind = CALL_REALLOC, .ptr = 2, .size = 3}},
+	{"heap_reallocf", {.kind = CALL_REALLOC, .ptr = 2, .size = 3, .frees = true}},
 	{"heap_reallocn", {.kind = CALL_REALLOC, .ptr = 2, .count = 3, .size = 4}},
 };
 

@@ -10,10 +10,11 @@ enum call_kind { CALL_ALLOC, CALL_FREE, CALL_REALLOC };
 
 struct call_spec {
 	enum call_kind kind;
-	u8 ptr;   /* free, realloc: the block */
-	u8 size;  /* alloc, realloc: bytes */
-	u8 count; /* multiplied with size */
-	u8 out;   /* alloc: where the block's address is stored; then 0 is returned for success */
+	u8 ptr;     /* free, realloc: the block */
+	u8 size;    /* alloc, realloc: bytes */
+	u8 count;   /* multiplied with size */
+	bool frees; /* realloc: a failure frees the block */
+	u8 out;     /* alloc: where the block's address is stored; then 0 is returned for success */
 };
 
 /*

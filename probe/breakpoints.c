@@ -18,6 +18,7 @@ struct breakpoints {
 	struct areas *areas;
 	struct breakpoint *items;
 	size_t n, cap;
+	size_t unplanted;
 	u32 *by_address; /* index + 1; 0: empty */
 	u32 mask;
 };
@@ -115,15 +116,12 @@ static void give_slot(struct breakpoints *b, struct breakpoint *bp, const u8 *co
 	bp->length = can_run ? (u8)made.instruction_length : 0;
 }
 
-int breakpoints_plant(struct breakpoints *b, u64 address, u32 module, enum breakpoint_use use,
-		      const struct call_spec *spec, struct err *err)
+int breakpoints_add(struct breakpoints *b, u64 address, u32 module, enum breakpoint_use use,
+		    const struct call_spec *spec, struct err *err)
 {
-	static const u8 int3 = BREAKPOINT_BYTE;
-	const struct proc_mem *mem = tracee_mem(b->tracee);
 	struct breakpoint *bp = breakpoints_find(b, address);
 	u8 code[INSTRUCTION_MAX];
 	ssize_t n;
-	int ret;
 
 	if (bp) {
 		if (use == USE_ENTRY && !(bp->uses & USE_ENTRY))
@@ -133,7 +131,7 @@ int breakpoints_plant(struct breakpoints *b, u64 address, u32 module, enum break
 	}
 	if (grow(b))
 		return err_set(err, ENOMEM, "out of memory");
-	n = proc_mem_read(mem, address, code, sizeof(code));
+	n = proc_mem_read(tracee_mem(b->tracee), address, code, sizeof(code));
 	if (n <= 0)
 		return err_sys(err, n < 0 ? (int)-n : EFAULT, "cannot read code at %#lx", address);
 	if (code[0] == BREAKPOINT_BYTE)
@@ -144,12 +142,28 @@ int breakpoints_plant(struct breakpoints *b, u64 address, u32 module, enum break
 	if (spec)
 		bp->spec = *spec;
 	give_slot(b, bp, code, (size_t)n);
-	ret = proc_mem_write(mem, address, &int3, 1);
-	if (ret) {
-		areas_give_slot(b->areas, bp->slot);
-		return err_sys(err, -ret, "cannot plant a breakpoint at %#lx", address);
-	}
 	index_one(b, (u32)b->n++);
+	b->unplanted++;
+	return 0;
+}
+
+int breakpoints_plant(struct breakpoints *b, struct err *err)
+{
+	static const u8 int3 = BREAKPOINT_BYTE;
+
+	/* The newest are last. */
+	for (size_t i = b->n; i-- > 0 && b->unplanted;) {
+		struct breakpoint *bp = &b->items[i];
+		int ret;
+
+		if (bp->planted)
+			continue;
+		ret = proc_mem_write(tracee_mem(b->tracee), bp->address, &int3, 1);
+		if (ret)
+			return err_sys(err, -ret, "cannot plant a breakpoint at %#lx", bp->address);
+		bp->planted = true;
+		b->unplanted--;
+	}
 	return 0;
 }
 
@@ -158,10 +172,12 @@ void breakpoints_forget_module(struct breakpoints *b, u32 module)
 	size_t kept = 0;
 
 	for (size_t i = 0; i < b->n; i++) {
-		if (b->items[i].module == module)
-			areas_give_slot(b->areas, b->items[i].slot);
-		else
+		if (b->items[i].module != module) {
 			b->items[kept++] = b->items[i];
+			continue;
+		}
+		areas_give_slot(b->areas, b->items[i].slot);
+		b->unplanted -= !b->items[i].planted;
 	}
 	if (kept == b->n)
 		return;
@@ -171,7 +187,7 @@ void breakpoints_forget_module(struct breakpoints *b, u32 module)
 
 void breakpoints_forget_all(struct breakpoints *b)
 {
-	b->n = 0;
+	b->n = b->unplanted = 0;
 	index_all(b);
 }
 
@@ -185,7 +201,8 @@ int breakpoints_lift(const struct breakpoints *b, const struct proc_mem *mem)
 		int ret = 0;
 
 		/* The module may have been unmapped, or the code rewritten, since. */
-		if (proc_mem_read(mem, bp->address, &now, 1) != 1 || now != BREAKPOINT_BYTE)
+		if (!bp->planted || proc_mem_read(mem, bp->address, &now, 1) != 1 ||
+		    now != BREAKPOINT_BYTE)
 			continue;
 		ret = proc_mem_write(mem, bp->address, &bp->original, 1);
 		if (ret && !first)
@@ -227,10 +244,10 @@ int breakpoints_pass(struct breakpoints *b, struct breakpoint *bp, struct thread
 		u8 code[INSTRUCTION_MAX];
 		ssize_t n = proc_mem_read(tracee_mem(b->tracee), bp->address, code, sizeof(code));
 
-		bp->slot_tried = true;
 		code[0] = bp->original;
 		if (n > 0 && areas_wanted(b->areas, bp->address))
 			areas_map(b->areas, bp->address, thread, NULL);
+		bp->slot_tried = !areas_wanted(b->areas, bp->address);
 		if (n > 0)
 			give_slot(b, bp, code, (size_t)n);
 	}

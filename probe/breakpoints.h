@@ -24,11 +24,12 @@ enum breakpoint_use {
 
 struct breakpoint {
 	u64 address;
-	u64 slot;        /* 0: step */
-	u32 module;      /* id of symbols/modules.h, to forget it with its module */
-	u8 uses;         /* enum breakpoint_use, or'ed */
-	u8 original;     /* the byte under the int3 */
-	u8 length;       /* of the instruction, if it can run in the slot; 0: step */
+	u64 slot;    /* 0: step */
+	u32 module;  /* id of symbols/modules.h, to forget it with its module */
+	u8 uses;     /* enum breakpoint_use, or'ed */
+	u8 original; /* the byte under the int3 */
+	u8 length;   /* of the instruction, if it can run in the slot; 0: step */
+	bool planted;
 	bool slot_tried; /* a slot was asked for and there is none */
 	struct call_spec spec;
 };
@@ -40,12 +41,18 @@ void breakpoints_destroy(struct breakpoints *breakpoints);
 struct breakpoint *breakpoints_find(const struct breakpoints *breakpoints, u64 address);
 
 /*
- * Plants a breakpoint at address, which belongs to a private file mapping, or
- * adds a use to the one there. spec may be NULL unless use is USE_ENTRY. 0;
+ * Makes ready a breakpoint at address, which belongs to a private file mapping,
+ * or adds a use to the one there. spec may be NULL unless use is USE_ENTRY. 0;
  * -EBUSY if another debugger's breakpoint is there; -errno with err filled.
  */
-int breakpoints_plant(struct breakpoints *breakpoints, u64 address, u32 module,
-		      enum breakpoint_use use, const struct call_spec *spec, struct err *err);
+int breakpoints_add(struct breakpoints *breakpoints, u64 address, u32 module,
+		    enum breakpoint_use use, const struct call_spec *spec, struct err *err);
+
+/*
+ * Writes the int3 of all that were added: one byte each and nothing else, since the
+ * first thread to run into one waits until the last is there. 0 or -errno.
+ */
+int breakpoints_plant(struct breakpoints *breakpoints, struct err *err);
 
 /* Forgets all breakpoints of a module that has been unmapped. */
 void breakpoints_forget_module(struct breakpoints *breakpoints, u32 module);

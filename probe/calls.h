@@ -24,6 +24,7 @@ struct call {
 	u8 kind;   /* enum call_kind */
 	bool has_out;
 	bool hardware; /* the return is watched by a debug register, not a breakpoint */
+	bool frees;    /* realloc: a failure frees the block */
 	bool taken;    /* realloc: REALLOC_BEGIN was said */
 	u64 scratch[REALLOC_SCRATCH / 8];
 };
@@ -40,8 +41,10 @@ struct calls {
 	 */
 	u32 barrier;
 	u64 interrupted;
-	/* The breakpoint at skip_pc with this sp was handled already; a signal came before it was passed. */
-	u64 skip_pc, skip_sp;
+	/* The free of said_block at breakpoint said_pc, with this sp, was said; a signal came before it ran. */
+	u64 said_pc, said_sp, said_block;
+	/* The last free, unless another call came after it; and its stack pointer. */
+	u64 last_free, last_free_sp;
 };
 
 /* Drops the calls at and above position n; dropped is called for each. */

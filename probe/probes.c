@@ -24,10 +24,6 @@
 /* Enough to see whether an allocator called another one. */
 #define NESTING_DEPTH 32
 
-/* How often a thread's signal mask is looked at, see check_mask. */
-#define MASK_FIRST  8
-#define MASK_PERIOD 64
-
 struct probes *probes_create(struct tracee *tracee, struct unwinder *unwinder, u32 depth,
 			     const struct probe_host *host, struct err *err)
 {
@@ -75,12 +71,17 @@ void probes_set_entry(struct probes *probes, u64 entry)
 int probes_add(struct probes *probes, u64 address, u32 module, const struct call_spec *spec,
 	       struct err *err)
 {
-	return breakpoints_plant(probes->breakpoints, address, module, USE_ENTRY, spec, err);
+	return breakpoints_add(probes->breakpoints, address, module, USE_ENTRY, spec, err);
 }
 
 int probes_add_rendezvous(struct probes *probes, u64 address, u32 module, struct err *err)
 {
-	return breakpoints_plant(probes->breakpoints, address, module, USE_RENDEZVOUS, NULL, err);
+	return breakpoints_add(probes->breakpoints, address, module, USE_RENDEZVOUS, NULL, err);
+}
+
+int probes_plant(struct probes *probes, struct err *err)
+{
+	return breakpoints_plant(probes->breakpoints, err);
 }
 
 void probes_forget_module(struct probes *probes, u32 module)
@@ -173,7 +174,7 @@ static bool is_nested(struct probes *probes, struct thread *thread, struct calls
 	if (alive == calls->barrier) {
 		if (walked_through(probes, n, calls->interrupted))
 			return false;
-		if (end != UNWIND_LOST)
+		if (end == UNWIND_OUTERMOST)
 			calls->barrier = 0;
 	}
 	if (walked_through(probes, n, open->ret - 1))
@@ -197,8 +198,8 @@ static int watch_return(struct probes *probes, struct thread *thread, struct cal
 		return 0;
 	}
 	if (probes->host.is_code(probes->host.ctx, call->ret, &module) &&
-	    breakpoints_plant(probes->breakpoints, call->ret, module, USE_RETURN, NULL, NULL) == 0)
-		return 0;
+	    breakpoints_add(probes->breakpoints, call->ret, module, USE_RETURN, NULL, NULL) == 0)
+		return breakpoints_plant(probes->breakpoints, NULL);
 	call->hardware = true;
 	return debug_register_set(thread, call);
 }
@@ -242,6 +243,7 @@ static void open_call(struct probes *probes, struct thread *thread, struct calls
 	struct heap_event begin = {.kind = HEAP_REALLOC_BEGIN, .thread = thread->index};
 	struct call *call;
 
+	calls->last_free = 0;
 	if (calls->n == CALLS_MAX) {
 		lost(probes, "allocator calls nested in signal handlers too deep");
 		return;
@@ -251,6 +253,7 @@ static void open_call(struct probes *probes, struct thread *thread, struct calls
 		.sp = regs_sp(regs), .size = product(regs, spec), .kind = (u8)spec->kind};
 	if (spec->kind == CALL_REALLOC)
 		call->ptr = regs_argument(regs, spec->ptr);
+	call->frees = spec->frees;
 	if (spec->out) {
 		call->has_out = true;
 		call->out = regs_argument(regs, spec->out);
@@ -271,6 +274,16 @@ static void open_call(struct probes *probes, struct thread *thread, struct calls
 		begin.realloc = call->scratch;
 		probes->host.event(probes->host.ctx, &begin);
 	}
+}
+
+/* This free was said before a signal set the thread back onto the breakpoint. */
+static bool was_said(struct calls *calls, u64 entry, u64 sp, u64 block)
+{
+	bool said = calls->said_pc == entry && calls->said_sp == sp && calls->said_block == block;
+
+	if (said || sp >= calls->said_sp)
+		calls->said_pc = 0;
+	return said;
 }
 
 static void on_entry(struct probes *probes, struct thread *thread, const struct call_spec *spec,
@@ -296,8 +309,12 @@ static void on_entry(struct probes *probes, struct thread *thread, const struct 
 		return;
 	}
 	event.address = regs_argument(&thread->regs, spec->ptr);
-	if (event.address)
+	if (event.address && !was_said(calls, entry, sp, event.address)) {
+		event.again = calls->last_free == event.address && sp <= calls->last_free_sp;
+		calls->last_free = event.address;
+		calls->last_free_sp = sp;
 		probes->host.event(probes->host.ctx, &event);
+	}
 }
 
 /* The address that the call has returned; 0 if it failed. */
@@ -327,7 +344,7 @@ static void close_call(struct probes *probes, struct thread *thread, struct call
 
 	if (!call->ptr)
 		event.kind = event.address ? HEAP_ALLOC : HEAP_FAILED;
-	else if (event.address || call->size == 0)
+	else if (event.address || call->size == 0 || call->frees)
 		event.kind = HEAP_REALLOC_DONE; /* realloc(p, 0) frees and may return NULL */
 	else
 		event.kind = HEAP_REALLOC_FAILED;
@@ -358,23 +375,6 @@ static void on_return(struct probes *probes, struct thread *thread, u64 pc)
 	close_call(probes, thread, &call);
 }
 
-/*
- * int3 in a thread that blocks SIGTRAP unblocks it (force_sig in the kernel).
- * Which it was cannot be asked afterwards; a thread that has SIGILL and SIGABRT
- * blocked used sigfillset, and had SIGTRAP blocked, too. Restored on detach.
- */
-static void check_mask(struct thread *thread)
-{
-	u64 signs = 1ULL << (SIGILL - 1) | 1ULL << (SIGABRT - 1);
-	u64 mask;
-
-	if (thread->trap_count++ >= MASK_FIRST && thread->trap_count % MASK_PERIOD)
-		return;
-	if (pt(PTRACE_GETSIGMASK, thread->tid, sizeof(mask), (u64)(uintptr_t)&mask) == 0 &&
-	    (mask & signs) == signs)
-		thread->traps_blocked = true;
-}
-
 bool probes_was_sent(const struct thread *thread, const struct breakpoint *bp)
 {
 	siginfo_t info;
@@ -385,37 +385,23 @@ bool probes_was_sent(const struct thread *thread, const struct breakpoint *bp)
 	       info.si_code != SI_KERNEL;
 }
 
-/* The stop of a debug register that watches a return. */
-static bool hardware_return(struct probes *probes, struct thread *thread)
+bool probes_watches(const struct thread *thread)
 {
-	struct calls *calls = thread->calls;
-	u64 pc = regs_pc(&thread->regs);
+	const struct calls *calls = thread->calls;
 
-	for (u32 i = 0; calls && i < calls->n; i++) {
-		if (calls->items[i].hardware && calls->items[i].ret == pc) {
-			on_return(probes, thread, pc);
+	for (u32 i = 0; calls && i < calls->n; i++)
+		if (calls->items[i].hardware && calls->items[i].ret == regs_pc(&thread->regs))
 			return true;
-		}
-	}
 	return false;
 }
 
-/* What the breakpoint is there for, unless it was said already, before a signal handler ran. */
+/* What the breakpoint is there for. */
 static void serve(struct probes *probes, struct thread *thread, const struct breakpoint *bp)
 {
-	struct calls *calls = thread->calls;
 	u64 address = bp->address;
 	u8 uses = bp->uses;
 	struct call_spec spec = bp->spec;
 
-	if (calls && calls->skip_pc) {
-		bool skip = calls->skip_pc == address && calls->skip_sp == regs_sp(&thread->regs);
-
-		if (skip || regs_sp(&thread->regs) >= calls->skip_sp)
-			calls->skip_pc = 0;
-		if (skip)
-			return;
-	}
 	thread->regs.u.rip = address;
 	if (uses & USE_RETURN)
 		on_return(probes, thread, address);
@@ -423,6 +409,29 @@ static void serve(struct probes *probes, struct thread *thread, const struct bre
 		on_entry(probes, thread, &spec, address);
 	if (uses & USE_RENDEZVOUS)
 		probes->host.rendezvous(probes->host.ctx);
+}
+
+/*
+ * The thread was served at a breakpoint, and is set back onto it: it will run
+ * into it once more, unless a signal handler leaves by longjmp. A call that was
+ * opened there is opened again then; a return finds its call closed; a free that
+ * was said is remembered, so that it is not said twice.
+ */
+static void rewind_to(struct probes *probes, struct thread *thread, u64 address)
+{
+	const struct breakpoint *bp = breakpoints_find(probes->breakpoints, address);
+	struct calls *calls = thread->calls;
+	u64 sp = regs_sp(&thread->regs);
+
+	if (!bp || !calls || !(bp->uses & USE_ENTRY))
+		return;
+	if (bp->spec.kind == CALL_FREE) {
+		calls->said_pc = address;
+		calls->said_sp = sp;
+		calls->said_block = regs_argument(&thread->regs, bp->spec.ptr);
+	} else if (calls->n && calls->items[calls->n - 1].sp == sp) {
+		cut_calls(probes, thread, calls, calls->n - 1);
+	}
 }
 
 enum probe_verdict probes_trap(struct probes *probes, struct thread *thread)
@@ -435,9 +444,15 @@ enum probe_verdict probes_trap(struct probes *probes, struct thread *thread)
 		return PROBE_RESUME; /* gone; its EVENT_GONE follows */
 	address = regs_pc(&thread->regs) - BREAKPOINT_LENGTH;
 	bp = breakpoints_find(probes->breakpoints, address);
-	if (!bp || probes_was_sent(thread, bp))
-		return hardware_return(probes, thread) ? PROBE_RESUME : PROBE_FOREIGN;
-	check_mask(thread);
+	if (!bp || probes_was_sent(thread, bp)) {
+		if (probes_watches(thread)) {
+			on_return(probes, thread, regs_pc(&thread->regs));
+			return PROBE_RESUME;
+		}
+		probes_signal(probes, thread);
+		return PROBE_FOREIGN;
+	}
+	thread->trapped = true;
 	serve(probes, thread, bp);
 	/* It may have moved, or be gone with its module. */
 	bp = breakpoints_find(probes->breakpoints, address);
@@ -446,14 +461,8 @@ enum probe_verdict probes_trap(struct probes *probes, struct thread *thread)
 		return PROBE_RESUME;
 	}
 	ret = breakpoints_pass(probes->breakpoints, bp, thread);
-	if (ret == -EAGAIN) {
-		struct calls *calls = calls_of(thread);
-
-		if (calls) {
-			calls->skip_pc = address;
-			calls->skip_sp = regs_sp(&thread->regs);
-		}
-	}
+	if (ret == -EAGAIN)
+		rewind_to(probes, thread, address);
 	return thread->has_status ? PROBE_LATER : PROBE_RESUME;
 }
 
@@ -467,13 +476,11 @@ void probes_signal(struct probes *probes, struct thread *thread)
 	place = areas_translate(probes->areas, &thread->regs);
 	if (place == AREA_AT_BREAKPOINT || place == AREA_BEHIND)
 		tracee_set_regs(thread);
-	calls = place == AREA_AT_BREAKPOINT ? calls_of(thread) : thread->calls;
+	if (place == AREA_AT_BREAKPOINT)
+		rewind_to(probes, thread, regs_pc(&thread->regs));
+	calls = thread->calls;
 	if (!calls)
 		return;
-	if (place == AREA_AT_BREAKPOINT) {
-		calls->skip_pc = regs_pc(&thread->regs);
-		calls->skip_sp = regs_sp(&thread->regs);
-	}
 	if (calls->n > calls->barrier) {
 		calls->barrier = calls->n;
 		calls->interrupted = regs_pc(&thread->regs);

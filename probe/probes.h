@@ -32,6 +32,7 @@ struct heap_event {
 	u32 thread;  /* index of attach/thread.h */
 	u64 address; /* ALLOC, FREE, REALLOC_BEGIN (old), REALLOC_DONE (new) */
 	u64 size;
+	bool again; /* FREE: of the block that this thread freed last, maybe one function calling another */
 	u32 stack;     /* id given by the host: ALLOC, FAILED, REALLOC_DONE */
 	void *realloc; /* REALLOC_*: 64 bytes for the host, kept from BEGIN to the end of the call */
 };
@@ -60,12 +61,15 @@ void probes_destroy(struct probes *probes);
 /* Where the program starts, code that it will not run again: system calls are injected there. */
 void probes_set_entry(struct probes *probes, u64 entry);
 
-/* Probes the allocator function at address, in module. 0; -errno with err filled. */
+/* Makes ready a probe of the allocator function at address, in module. 0; -errno with err filled. */
 int probes_add(struct probes *probes, u64 address, u32 module, const struct call_spec *spec,
 	       struct err *err);
 
-/* Puts a breakpoint on the dynamic linker's r_brk. */
+/* Likewise a breakpoint on the dynamic linker's r_brk. */
 int probes_add_rendezvous(struct probes *probes, u64 address, u32 module, struct err *err);
+
+/* Plants what was made ready, in one go. 0 or -errno with err filled. */
+int probes_plant(struct probes *probes, struct err *err);
 
 /* A module was unmapped: its breakpoints went with it. */
 void probes_forget_module(struct probes *probes, u32 module);

@@ -24,4 +24,7 @@ struct probes {
  */
 bool probes_was_sent(const struct thread *thread, const struct breakpoint *bp);
 
+/* Whether thread stands at a return that a debug register watches for us. */
+bool probes_watches(const struct thread *thread);
+
 #endif

@@ -18,6 +18,10 @@ static void undo_trap(struct probes *probes, struct thread *thread)
 
 	if (!thread->has_status || trace_event_decode(thread->status) != EVENT_TRAP)
 		return;
+	if (probes_watches(thread)) {
+		thread->has_status = false;
+		return;
+	}
 	bp = breakpoints_find(probes->breakpoints, address);
 	if (!bp || probes_was_sent(thread, bp))
 		return;
@@ -42,8 +46,9 @@ static int clear_thread(struct probes *probes, struct thread *thread)
 {
 	int ret;
 
+	/* One that waits in the kernel for its vfork child, or that is ending, is in nobody's slot. */
 	if (thread->state != THREAD_STOPPED)
-		return 0;
+		return thread->in_vfork || thread->exiting ? 0 : -EBUSY;
 	ret = tracee_get_regs(thread);
 	if (ret == 0) {
 		undo_trap(probes, thread);
@@ -78,7 +83,9 @@ int probes_remove(struct probes *probes, struct err *err)
 		ret = clear_thread(probes, thread);
 		if (ret && !first) {
 			first = ret;
-			err_sys(err, -ret, "thread %d is still in displaced code", thread->tid);
+			err_sys(err, -ret,
+				"thread %d may still need memory of ours, which was left there",
+				thread->tid);
 		}
 	}
 	if (first || !areas_any(probes->areas))

@@ -53,6 +53,14 @@ int proc_mem_write(const struct proc_mem *mem, u64 addr, const void *buf, size_t
 	return (size_t)n == len ? 0 : -EIO;
 }
 
+bool proc_mem_is_gone(const struct proc_mem *mem)
+{
+	char c;
+
+	/* Without users left of the address space there is not even an address to be wrong: 0, end of file. */
+	return pread(mem->fd, &c, 1, 0) == 0;
+}
+
 static ssize_t read_through(void *ctx, u64 addr, void *buf, size_t len)
 {
 	return proc_mem_read(ctx, addr, buf, len);

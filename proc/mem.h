@@ -26,6 +26,9 @@ ssize_t proc_mem_read(const struct proc_mem *mem, u64 addr, void *buf, size_t le
 /* All len bytes at addr: 0, or -errno (-EIO for a short write; -ESRCH if the process is gone). */
 int proc_mem_write(const struct proc_mem *mem, u64 addr, const void *buf, size_t len);
 
+/* Whether the address space that mem was opened on has ended, by exit or exec. */
+bool proc_mem_is_gone(const struct proc_mem *mem);
+
 /* A reader over mem, which is borrowed. */
 struct mem_reader proc_mem_reader(const struct proc_mem *mem);
 
