@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef MEMATTACH_TESTS_KILL_AT_CALL_H
+#define MEMATTACH_TESTS_KILL_AT_CALL_H
+
+#include <stdbool.h>
+#include <sys/types.h>
+
+/*
+ * kill -9 at a chosen moment: the victim, a child of the test, is traced and killed
+ * at its n-th entry into a system call or exit from one (counted from 1). Whatever a
+ * process does to another one it does by system calls, so this visits every
+ * moment there is, which a random delay does not.
+ */
+
+/*
+ * Seizes the victim and interrupts it. From now on only kill_at_call may wait for it.
+ * Works for one that has just been started, too.
+ */
+void kill_at_call_prepare(pid_t victim);
+
+/*
+ * Lets it run up to call n and kills it there, and reaps it. False if it ended
+ * before: *status is how then.
+ */
+bool kill_at_call(pid_t victim, unsigned int n, int *status);
+
+#endif
