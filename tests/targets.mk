@@ -72,6 +72,10 @@ TARGETS += blocked signals
 forker.sources := forker.c $(engine)
 TARGETS += forker
 
+# An allocator that only its program knows.
+pool.sources := pool.c $(engine)
+TARGETS += pool
+
 define target_rule
 $(TB)/$(1): $(addprefix $(T)/,$($(1).sources)) $(wildcard $(T)/*.h) tests/targets.mk \
 		$(addprefix $(TB)/,$($(1).needs))

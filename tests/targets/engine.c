@@ -178,7 +178,7 @@ static void slot_work(struct worker *w, struct slot *slot)
 
 	if (!slot->block.address)
 		slot_allocate(w, slot, fail);
-	else if (kinds[k]->resize[0] && !slot->kind->release)
+	else if (kinds[k]->resize[0] && kinds[k]->release == slot->kind->release)
 		slot_resize(w, slot, k, fail);
 	else
 		slot_release(slot);

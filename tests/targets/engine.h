@@ -24,7 +24,7 @@ struct kind {
 	enum truth_kind truth;
 	/* Allocates about size bytes; *asked is what exactly was asked of the allocator. */
 	void *(*allocate[2])(size_t size, size_t *asked);
-	/* realloc-like, may be NULL; used for blocks of any kind without release. */
+	/* realloc-like, may be NULL; used for blocks of any kind with the same release. */
 	void *(*resize[2])(void *p, size_t size, size_t *asked);
 	/* How to free a block of this kind; NULL: free(). */
 	void (*release)(void *p, size_t asked);
