@@ -197,7 +197,6 @@ static void on_gone(struct session *s, const struct tracee_event *event)
 		ledger_thread_ended(s->image->ledger, event->thread->index);
 	}
 	tracee_forget(s->tracee, event->thread);
-	s->done = threads_count(tracee_threads(s->tracee)) == 0;
 }
 
 /* A forked child: its copy of the text must be clean before it runs. */
@@ -320,6 +319,8 @@ static int loop(struct session *s, struct err *err)
 			ret = dispatch(s, &event, err);
 			if (ret)
 				return ret;
+			/* The last one may have been a child that was let go after its parent had ended. */
+			s->done = threads_count(tracee_threads(s->tracee)) == 0;
 		}
 		if (s->loading && s->image && s->image->loaded) {
 			ret = begin_recording(s, err);

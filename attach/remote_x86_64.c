@@ -56,15 +56,12 @@ static int run_until(pid_t tid, int request, enum trace_event kind, int *put_off
 	return -EIO;
 }
 
-/* Runs the call that regs describe, with the code in place, up to its end. */
-static int run_call(pid_t tid, const struct user_regs_struct *regs, s64 *result, int *put_off)
+/* Runs the call that the registers describe, with the code in place, up to its end. */
+static int run_call(pid_t tid, s64 *result, int *put_off)
 {
 	struct user_regs_struct after;
-	int ret;
+	int ret = run_until(tid, PTRACE_SYSCALL, EVENT_SYSCALL, put_off); /* its beginning */
 
-	ret = pt(PTRACE_SETREGS, tid, 0, (u64)(uintptr_t)regs);
-	if (ret == 0)
-		ret = run_until(tid, PTRACE_SYSCALL, EVENT_SYSCALL, put_off); /* its beginning */
 	if (ret == 0)
 		ret = run_until(tid, PTRACE_SYSCALL, EVENT_SYSCALL, put_off); /* its end */
 	if (ret == 0)
@@ -120,22 +117,29 @@ static int make_call(pid_t tid, const struct proc_mem *mem, u64 code, const stru
 	u64 all = ~0ULL;
 	int ret = 0, undo;
 
+	set_call(&regs, code, frame->sp, call, frame->data);
 	if (data->length)
 		ret = proc_mem_write(mem, frame->data, data->bytes, data->length);
-	/* No handler may run between here and the restored registers. */
+	/*
+	 * Registers before the mask, and afterwards the mask before the registers: if
+	 * we are killed in between, the thread runs the code above, and the frame
+	 * restores both.
+	 */
 	if (ret == 0)
-		ret = pt(PTRACE_SETSIGMASK, tid, sizeof(all), (u64)(uintptr_t)&all);
+		ret = pt(PTRACE_SETREGS, tid, 0, (u64)(uintptr_t)&regs);
 	if (ret)
 		return ret;
-	set_call(&regs, code, frame->sp, call, frame->data);
-	ret = run_call(tid, &regs, result, put_off);
+	/* No handler may run between here and the restored registers. */
+	ret = pt(PTRACE_SETSIGMASK, tid, sizeof(all), (u64)(uintptr_t)&all);
+	if (ret == 0)
+		ret = run_call(tid, result, put_off);
 	if (ret == 0 && data->length &&
 	    proc_mem_read(mem, frame->data, data->bytes, data->length) != (ssize_t)data->length)
 		ret = -EFAULT;
-	undo = pt(PTRACE_SETREGS, tid, 0, (u64)(uintptr_t)saved);
+	undo = pt(PTRACE_SETSIGMASK, tid, sizeof(mask), (u64)(uintptr_t)&mask);
 	if (!ret)
 		ret = undo;
-	undo = pt(PTRACE_SETSIGMASK, tid, sizeof(mask), (u64)(uintptr_t)&mask);
+	undo = pt(PTRACE_SETREGS, tid, 0, (u64)(uintptr_t)saved);
 	return ret ? ret : undo;
 }
 

@@ -23,6 +23,7 @@
 #include <string.h>
 #include <sys/uio.h>
 
+#include "attach/eintr_x86_64.h"
 #include "attach/ptrace.h"
 #include "base/guard.h"
 
@@ -137,6 +138,9 @@ static void restart_call(struct user_regs_struct *regs)
 	if ((s64)regs->orig_rax < 0)
 		return;
 	if (result == -512 || result == -513 || result == -514) { /* ERESTARTSYS, NOINTR, NOHAND */
+		regs->rax = regs->orig_rax;
+		regs->rip -= 2;
+	} else if (result == -EINTR && eintr_call_is_fragile(regs->orig_rax)) {
 		regs->rax = regs->orig_rax;
 		regs->rip -= 2;
 	} else if (result == -516) { /* ERESTART_RESTARTBLOCK: the block does not survive */
