@@ -42,10 +42,32 @@ __attribute__((format(printf, 2, 3))) static void warning(struct text *text, con
 	line_end_wrapped(&text->line, text->f, value, 4, text->prose);
 }
 
+/*
+ * What people call the program: the first word of its command line, which a
+ * daemon may have set itself ("nginx: worker process"), since a program's file
+ * may go by another name (Debian's redis-server is a link to redis-check-rdb).
+ */
+static const char *program_name(const struct capture *capture, size_t *len)
+{
+	const char *word = capture->target.command_n ? capture->target.command[0] : "";
+	const char *name;
+
+	*len = strcspn(word, " :");
+	name = memrchr(word, '/', *len);
+	name = name ? name + 1 : word;
+	*len -= (size_t)(name - word);
+	if (*len)
+		return name;
+	name = names_base(capture->target.exe);
+	*len = strlen(name);
+	return *len ? name : "?";
+}
+
 static void write_title(struct text *text)
 {
 	const struct capture *capture = text->capture;
-	const char *exe = names_base(capture->target.exe);
+	size_t name_length;
+	const char *name = program_name(capture, &name_length);
 	struct line *line = &text->line;
 	char time[UNITS_MAX], when[128];
 
@@ -54,7 +76,7 @@ static void write_title(struct text *text)
 	line_add_foreign(line, capture->version ? capture->version : "",
 			 capture->version ? strlen(capture->version) : 0);
 	line_add(line, ": ");
-	line_add_short(line, *exe ? exe : "?", *exe ? strlen(exe) : 1, 64);
+	line_add_short(line, name, name_length ? name_length : 1, 64);
 	line_add(line, " (PID %d)", (int)capture->target.pid);
 	if (capture->target.host) {
 		line_add(line, " on ");
