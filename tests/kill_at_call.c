@@ -25,8 +25,21 @@ static int next_stop(pid_t victim)
 	return status;
 }
 
-bool kill_at_call(pid_t victim, unsigned int n, int *status)
+/* The number of the call in whose stop the victim is; KILL_ANY_CALL at its end. */
+static long call_number(pid_t victim)
 {
+	struct __ptrace_syscall_info info;
+
+	if (ptrace(PTRACE_GET_SYSCALL_INFO, victim, (void *)sizeof(info), &info) <= 0 ||
+	    info.op != PTRACE_SYSCALL_INFO_ENTRY)
+		return KILL_ANY_CALL;
+	return (long)info.entry.nr;
+}
+
+bool kill_at_call(pid_t victim, const struct moment *moment, int *status)
+{
+	bool signaled = !moment->sig, begun = moment->call == KILL_ANY_CALL;
+
 	for (unsigned int calls = 0;;) {
 		long sig = 0;
 
@@ -34,10 +47,12 @@ bool kill_at_call(pid_t victim, unsigned int n, int *status)
 		if (!WIFSTOPPED(*status))
 			return false;
 		if (WSTOPSIG(*status) == (SIGTRAP | 0x80)) {
-			if (++calls == n)
+			begun = begun || (signaled && call_number(victim) == moment->call);
+			if (signaled && begun && ++calls == moment->n)
 				break;
 		} else if (*status >> 16 == 0) {
 			sig = WSTOPSIG(*status);
+			signaled = signaled || sig == moment->sig;
 		}
 		/* ESRCH: it was killed, which the next wait tells. */
 		ptrace(PTRACE_SYSCALL, victim, NULL, (void *)sig);

@@ -11,6 +11,13 @@
  * process does to another one it does by system calls, so this visits every
  * moment there is, which a random delay does not.
  */
+struct moment {
+	unsigned int n;
+	long call; /* count from the first call of this number on; KILL_ANY_CALL: from the first one */
+	int sig; /* count from when this signal is delivered to it; 0: at once */
+};
+
+#define KILL_ANY_CALL (-1L)
 
 /*
  * Seizes the victim and interrupts it. From now on only kill_at_call may wait for it.
@@ -19,9 +26,9 @@
 void kill_at_call_prepare(pid_t victim);
 
 /*
- * Lets it run up to call n and kills it there, and reaps it. False if it ended
+ * Lets it run up to that moment and kills it there, and reaps it. False if it ended
  * before: *status is how then.
  */
-bool kill_at_call(pid_t victim, unsigned int n, int *status);
+bool kill_at_call(pid_t victim, const struct moment *moment, int *status);
 
 #endif

@@ -333,6 +333,7 @@ static void trace_and_call(struct forked_side *side)
 static bool kill_tracer(pid_t target, u32 thread, unsigned int n)
 {
 	struct victim victim = {.target = target, .thread = thread};
+	struct moment moment = {.n = n, .call = KILL_ANY_CALL};
 	struct forked tracer;
 	bool killed;
 	int status;
@@ -341,7 +342,7 @@ static bool kill_tracer(pid_t target, u32 thread, unsigned int n)
 	forked_await(&tracer);
 	kill_at_call_prepare(tracer.pid);
 	forked_go(&tracer);
-	killed = kill_at_call(tracer.pid, n, &status);
+	killed = kill_at_call(tracer.pid, &moment, &status);
 	if (!killed)
 		ck_assert_msg(WIFEXITED(status) && WEXITSTATUS(status) == 4, "the tracer: %#x",
 			      (unsigned int)status);
