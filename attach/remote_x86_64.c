@@ -49,6 +49,9 @@ static int run_until(pid_t tid, int request, enum trace_event kind, int *put_off
 			return -ESRCH;
 		if (event == EVENT_SIGNAL && trace_event_signal(status) == SIGSTOP)
 			(*put_off)++;
+		/* Another thread has taken the SIGSTOP: this one is to stop with it. */
+		if (event == EVENT_GROUP_STOP && kind != EVENT_STOP)
+			(*put_off)++;
 		/* In a stopped process the answer to an interrupt is a group stop. */
 		if (event == kind || (kind == EVENT_STOP && event == EVENT_GROUP_STOP))
 			return 0;

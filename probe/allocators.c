@@ -277,6 +277,7 @@ int custom_spec_parse(struct custom_spec *spec, enum call_kind kind, const char 
 		goto bad;
 	if (kind != CALL_ALLOC && !spec->call.ptr)
 		spec->call.ptr = 1;
+	spec->call.nests = kind == CALL_FREE;
 	if (kind != CALL_FREE && !spec->call.size)
 		spec->call.size = kind == CALL_REALLOC ? 2 : 1;
 	return 0;

@@ -14,6 +14,7 @@ struct call_spec {
 	u8 size;    /* alloc, realloc: bytes */
 	u8 count;   /* multiplied with size */
 	bool frees; /* realloc: a failure frees the block */
+	bool nests; /* free: a function that calls other allocator functions, which do not count */
 	u8 out;     /* alloc: where the block's address is stored; then 0 is returned for success */
 };
 

@@ -15,8 +15,9 @@
  * was left without returning (longjmp, exception) and is dropped.
  */
 struct call {
-	u64 sp;  /* at the entry, pointing to the return address */
-	u64 ret; /* the return address */
+	u64 sp;    /* at the entry, pointing to the return address */
+	u64 ret;   /* the return address */
+	u64 entry; /* the function */
 	u64 size;
 	u64 ptr;   /* realloc: the old block */
 	u64 out;   /* posix_memalign: where the result goes */

@@ -19,10 +19,7 @@
 
 #include "attach/ptrace.h"
 #include "probe/debug_register_x86_64.h"
-#include "probe/regs_unwind_x86_64.h"
-
-/* Enough to see whether an allocator called another one. */
-#define NESTING_DEPTH 32
+#include "probe/nesting.h"
 
 struct probes *probes_create(struct tracee *tracee, struct unwinder *unwinder, u32 depth,
 			     const struct probe_host *host, struct err *err)
@@ -137,56 +134,6 @@ static void cut_calls(struct probes *probes, struct thread *thread, struct calls
 	calls_cut(calls, n, drop, &ctx);
 }
 
-/* Walks the stack of a thread on the first byte of a function; the first pc is that function. */
-static enum unwind_end walk(struct probes *probes, struct thread *thread, u64 entry, u32 max,
-			    u32 *n)
-{
-	struct unwind_regs regs;
-
-	regs_to_unwind(&thread->regs, &regs);
-	regs.r[UNWIND_REGISTERS - 1] = entry;
-	return unwinder_walk_entry(probes->unwinder, thread->tid, &regs, probes->pcs, max, n);
-}
-
-static bool walked_through(const struct probes *probes, u32 n, u64 pc)
-{
-	for (u32 i = 1; i < n; i++)
-		if (probes->pcs[i] == pc)
-			return true;
-	return false;
-}
-
-/*
- * There is an open call that this one seems to be nested in. It is, if the open
- * call is still on the stack: a thread that left it by longjmp may be deeper
- * now than it was then. A handler of a signal that interrupted it makes calls of
- * its own, which count.
- */
-static bool is_nested(struct probes *probes, struct thread *thread, struct calls *calls, u64 entry,
-		      u32 alive)
-{
-	const struct call *open = &calls->items[alive - 1];
-	enum unwind_end end;
-	u64 slot;
-	u32 n;
-
-	end = walk(probes, thread, entry, NESTING_DEPTH, &n);
-	if (alive == calls->barrier) {
-		if (walked_through(probes, n, calls->interrupted))
-			return false;
-		if (end == UNWIND_OUTERMOST)
-			calls->barrier = 0;
-	}
-	if (walked_through(probes, n, open->ret - 1))
-		return true;
-	if (end == UNWIND_OUTERMOST)
-		return false;
-	/* The walk did not get that far: is its return address where it was? */
-	return proc_mem_read(tracee_mem(probes->tracee), open->sp, &slot, sizeof(slot)) ==
-		       (ssize_t)sizeof(slot) &&
-	       slot == open->ret;
-}
-
 /* Sees to it that the return to call->ret stops the thread. */
 static int watch_return(struct probes *probes, struct thread *thread, struct call *call)
 {
@@ -209,7 +156,7 @@ static int record_stack(struct probes *probes, struct thread *thread, struct cal
 	enum unwind_end end;
 	u32 n;
 
-	end = walk(probes, thread, entry, probes->depth + 1, &n);
+	end = nesting_walk(probes, thread, entry, probes->depth + 1, &n);
 	if (n < 2)
 		return -EFAULT;
 	/* The walk has read it from the top of the stack, and looks calls up at their last byte. */
@@ -249,8 +196,10 @@ static void open_call(struct probes *probes, struct thread *thread, struct calls
 		return;
 	}
 	call = &calls->items[calls->n];
-	*call = (struct call){
-		.sp = regs_sp(regs), .size = product(regs, spec), .kind = (u8)spec->kind};
+	*call = (struct call){.sp = regs_sp(regs),
+			      .entry = entry,
+			      .size = product(regs, spec),
+			      .kind = (u8)spec->kind};
 	if (spec->kind == CALL_REALLOC)
 		call->ptr = regs_argument(regs, spec->ptr);
 	call->frees = spec->frees;
@@ -276,6 +225,25 @@ static void open_call(struct probes *probes, struct thread *thread, struct calls
 	}
 }
 
+/* A free that is said already: opened only so that calls inside it do not count. */
+static void open_free(struct probes *probes, struct thread *thread, struct calls *calls, u64 entry)
+{
+	u64 sp = regs_sp(&thread->regs);
+	struct call *call;
+
+	if (calls->n == CALLS_MAX)
+		return;
+	call = &calls->items[calls->n++];
+	*call = (struct call){.sp = sp,
+			      .entry = entry,
+			      .ret = nesting_return_address(probes, sp),
+			      .kind = CALL_FREE};
+	if (!call->ret || watch_return(probes, thread, call)) {
+		calls->n--;
+		lost(probes, "the return of a --free function could not be watched");
+	}
+}
+
 /* This free was said before a signal set the thread back onto the breakpoint. */
 static bool was_said(struct calls *calls, u64 entry, u64 sp, u64 block)
 {
@@ -298,9 +266,11 @@ static void on_entry(struct probes *probes, struct thread *thread, const struct 
 		lost(probes, "out of memory");
 		return;
 	}
+	if (nesting_is_tail_call(probes, calls, entry, sp))
+		return;
 	alive = calls_alive(calls, sp);
 	cut_calls(probes, thread, calls, alive);
-	if (alive > 0 && is_nested(probes, thread, calls, entry, alive))
+	if (alive > 0 && nesting_is_nested(probes, thread, calls, entry, alive))
 		return;
 	if (alive > calls->barrier)
 		cut_calls(probes, thread, calls, calls->barrier);
@@ -315,6 +285,8 @@ static void on_entry(struct probes *probes, struct thread *thread, const struct 
 		calls->last_free_sp = sp;
 		probes->host.event(probes->host.ctx, &event);
 	}
+	if (spec->nests)
+		open_free(probes, thread, calls, entry);
 }
 
 /* The address that the call has returned; 0 if it failed. */
@@ -336,11 +308,15 @@ static u64 result_of(struct probes *probes, const struct thread *thread, const s
 
 static void close_call(struct probes *probes, struct thread *thread, struct call *call)
 {
-	struct heap_event event = {.thread = thread->index,
-				   .address = result_of(probes, thread, call),
-				   .size = call->size,
-				   .stack = call->stack,
-				   .realloc = call->scratch};
+	struct heap_event event;
+
+	if (call->kind == CALL_FREE)
+		return;
+	event = (struct heap_event){.thread = thread->index,
+				    .address = result_of(probes, thread, call),
+				    .size = call->size,
+				    .stack = call->stack,
+				    .realloc = call->scratch};
 
 	if (!call->ptr)
 		event.kind = event.address ? HEAP_ALLOC : HEAP_FAILED;
@@ -425,13 +401,15 @@ static void rewind_to(struct probes *probes, struct thread *thread, u64 address)
 
 	if (!bp || !calls || !(bp->uses & USE_ENTRY))
 		return;
+	/* A call that was entered by a jump from another one stays that other one's. */
 	if (bp->spec.kind == CALL_FREE) {
 		calls->said_pc = address;
 		calls->said_sp = sp;
 		calls->said_block = regs_argument(&thread->regs, bp->spec.ptr);
-	} else if (calls->n && calls->items[calls->n - 1].sp == sp) {
-		cut_calls(probes, thread, calls, calls->n - 1);
 	}
+	if (calls->n && calls->items[calls->n - 1].sp == sp &&
+	    calls->items[calls->n - 1].entry == address)
+		cut_calls(probes, thread, calls, calls->n - 1);
 }
 
 enum probe_verdict probes_trap(struct probes *probes, struct thread *thread)
