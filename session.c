@@ -25,6 +25,9 @@
 /* We look at the clock, and for a signal that came just before a wait, at least this often. */
 #define TICK_MAX_MS 100
 
+/* How often to see whether the target's agent is still the handler of SIGTRAP. */
+#define AGENT_PERIOD_NS 1000000000ULL
+
 /* A tick that comes a little early must not skip a sample. */
 #define SAMPLE_SLACK_NS 5000000
 
@@ -46,7 +49,7 @@ struct session {
 	bool orphan;    /* it reports an image that is gone, and leaves no figures */
 	bool wanted;    /* a snapshot was asked for while one is being made */
 	enum session_reason wanted_reason;
-	u64 start_ns, next_interval_ns, next_sample_ns;
+	u64 start_ns, next_interval_ns, next_sample_ns, next_agent_ns;
 	struct err late; /* the first report in mid-run that failed */
 };
 
@@ -277,6 +280,23 @@ static int dispatch(struct session *s, const struct tracee_event *event, struct 
 	return ret;
 }
 
+/* The target is to survive us at any instant: its agent must be in its place. */
+static void keep_agent(struct session *s)
+{
+	struct err err = ERR_INIT;
+	struct thread *thread;
+
+	if (!s->image || !s->image->probes || !probes_agent_is_lost(s->image->probes))
+		return;
+	thread = tracee_stop_one(s->tracee);
+	if (!thread)
+		return;
+	probes_restore_agent(s->image->probes, thread, &err);
+	if (err.code)
+		log_verbose(&s->config->log, "%s", err.msg);
+	tracee_resume_one(s->tracee, thread);
+}
+
 /* Things that are due by the clock or by a signal to us. */
 static void housekeeping(struct session *s)
 {
@@ -295,6 +315,10 @@ static void housekeeping(struct session *s)
 		s->next_sample_ns =
 			now + s->config->proc_interval_ms * 1000000ULL - SAMPLE_SLACK_NS;
 		image_sample(s->image);
+	}
+	if (now >= s->next_agent_ns) {
+		s->next_agent_ns = now + AGENT_PERIOD_NS;
+		keep_agent(s);
 	}
 	if (s->config->interval > 0 && now >= s->next_interval_ns) {
 		s->next_interval_ns += (u64)(s->config->interval * 1e9);

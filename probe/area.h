@@ -50,6 +50,14 @@ void areas_give_slot(struct areas *areas, u64 slot);
  */
 int areas_map(struct areas *areas, u64 address, struct thread *thread, struct err *err);
 
+/*
+ * The kernel takes the handler of SIGTRAP away when a thread that blocks the
+ * signal runs into an int3. Whether that has happened, and how to put the agent
+ * back, in a stopped thread. 0 or -errno.
+ */
+bool areas_agent_is_lost(const struct areas *areas);
+int areas_restore_agent(struct areas *areas, struct thread *thread, struct err *err);
+
 /* Takes charge of an area that another memattach has left at start. 0 or -ENOMEM. */
 int areas_adopt(struct areas *areas, u64 start);
 

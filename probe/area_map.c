@@ -138,15 +138,29 @@ static struct agent_header new_header(void)
 	};
 }
 
-static int install_agent(const struct place *place, u64 area, struct err *err)
+/* The agent in area as the handler of SIGTRAP, in the place of previous. */
+static struct agent_sigaction agent_action(u64 area, const struct agent_sigaction *previous)
 {
 	struct agent_sigaction agent = {
 		.handler = area + AGENT_CODE + AGENT_ENTRY_HANDLER,
 		.flags = ACTION_FLAGS,
 		.restorer = area + AGENT_CODE + AGENT_ENTRY_RESTORER,
 	};
+
+	/* The target's own handler must find what it had: its mask, its way back. */
+	if (previous->handler > (u64)(uintptr_t)SIG_IGN) {
+		agent.mask = previous->mask;
+		agent.flags |= previous->flags;
+		if (previous->restorer)
+			agent.restorer = previous->restorer;
+	}
+	return agent;
+}
+
+static int install_agent(const struct place *place, u64 area, struct err *err)
+{
 	struct agent_header header = new_header();
-	struct agent_sigaction was;
+	struct agent_sigaction agent, was;
 	int ret;
 
 	/* What it replaces must be known to the agent before it can be called. */
@@ -154,17 +168,37 @@ static int install_agent(const struct place *place, u64 area, struct err *err)
 	if (ret)
 		return ret;
 	header.installed = 1;
-	/* The target's own handler must find what it had: its mask, its way back. */
-	if (header.previous.handler > (u64)(uintptr_t)SIG_IGN) {
-		agent.mask = header.previous.mask;
-		agent.flags |= header.previous.flags;
-		if (header.previous.restorer)
-			agent.restorer = header.previous.restorer;
-	}
 	ret = proc_mem_write(place->mem, area, &header, sizeof(header));
 	if (ret)
 		return err_sys(err, -ret, "cannot write to the target");
+	agent = agent_action(area, &header.previous);
 	return trap_action(place, &agent, &was, err);
+}
+
+bool areas_agent_is_lost(const struct areas *areas)
+{
+	u64 trap = 1ULL << (SIGTRAP - 1);
+	struct proc_status status;
+
+	return areas->n && proc_status_read(&status, tracee_pid(areas->tracee), NULL) == 0 &&
+	       !((status.sig_caught | status.sig_ignored) & trap);
+}
+
+int areas_restore_agent(struct areas *areas, struct thread *thread, struct err *err)
+{
+	struct place place = place_of(areas, thread);
+	u64 area = areas->items[0].start;
+	struct agent_sigaction agent, was;
+	struct agent_header header;
+	int ret;
+
+	if (proc_mem_read(place.mem, area, &header, sizeof(header)) != (ssize_t)sizeof(header) ||
+	    !header.installed)
+		return 0;
+	agent = agent_action(area, &header.previous);
+	ret = trap_action(&place, &agent, &was, err);
+	thread->regs_valid = false;
+	return ret;
 }
 
 /* Fills a fresh area: header, code, and a link from the one before. */

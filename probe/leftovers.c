@@ -19,6 +19,7 @@
 #include "base/vec.h"
 #include "probe/area.h"
 #include "probe/debug_register_x86_64.h"
+#include "probe/leftovers_entry.h"
 #include "proc/identity.h"
 #include "proc/maps.h"
 #include "proc/status.h"
@@ -202,6 +203,8 @@ static int remove_stopped(struct tracee *tracee, pid_t owner, u64 entry, const s
 		ret = areas_adopt(areas, found.starts[i]);
 	if (ret)
 		err_set(err, ENOMEM, "out of memory");
+	else if (leftovers_entry_busy(tracee, entry))
+		ret = -EAGAIN;
 	else if (found.n)
 		ret = lift(maps, tracee_mem(tracee), &found);
 	if (ret == 0 && found.n)
@@ -211,6 +214,9 @@ static int remove_stopped(struct tracee *tracee, pid_t owner, u64 entry, const s
 		thread = caller(tracee_threads(tracee));
 		ret = thread ? areas_unmap(areas, thread, err) : -EAGAIN;
 	}
+	/* Where the file is not to be had the code stays: nobody runs it. */
+	if (ret == 0)
+		leftovers_entry_restore(tracee, entry, maps);
 	areas_destroy(areas);
 	free(found.starts);
 	return ret;
@@ -279,10 +285,11 @@ int leftovers_remove(pid_t pid, pid_t owner, u32 patience_ms, struct err *err)
 	if (ret)
 		err_sys(&ours, -ret, "cannot look for traces of an earlier memattach in process %d",
 			(int)pid);
-	else if (found.n)
+	else
 		ret = proc_identity_read(&identity, pid, &ours);
-	if (ret == 0 && found.n) {
-		ret = remove_all(pid, owner, identity.entry, patience_ms, &ours);
+	if (ret == 0) {
+		if (found.n || (identity.entry && remote_code_at(&mem, identity.entry)))
+			ret = remove_all(pid, owner, identity.entry, patience_ms, &ours);
 		proc_identity_deinit(&identity);
 	}
 	free(found.starts);

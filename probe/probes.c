@@ -102,6 +102,16 @@ void probes_prepare(struct probes *probes, u64 address, struct thread *thread, s
 		areas_map(probes->areas, address, thread, err);
 }
 
+bool probes_agent_is_lost(const struct probes *probes)
+{
+	return areas_agent_is_lost(probes->areas);
+}
+
+void probes_restore_agent(struct probes *probes, struct thread *thread, struct err *err)
+{
+	areas_restore_agent(probes->areas, thread, err);
+}
+
 static struct calls *calls_of(struct thread *thread)
 {
 	if (!thread->calls)

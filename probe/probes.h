@@ -101,6 +101,10 @@ enum probe_verdict probes_trap(struct probes *probes, struct thread *thread);
  */
 void probes_signal(struct probes *probes, struct thread *thread);
 
+/* Whether the agent that protects the target has to be put back, and doing so in a stopped thread. */
+bool probes_agent_is_lost(const struct probes *probes);
+void probes_restore_agent(struct probes *probes, struct thread *thread, struct err *err);
+
 /* The thread has ended: what it had under way is closed. */
 void probes_thread_gone(struct probes *probes, struct thread *thread);
 
