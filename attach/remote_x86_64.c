@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <signal.h>
+#include <string.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -14,6 +15,14 @@ static const u8 remote_code[REMOTE_CODE_SIZE] = {
 	0xb8, 0x0f, 0x00, 0x00, 0x00, /* mov $15, %eax (rt_sigreturn) */
 	0x0f, 0x05,                   /* syscall */
 };
+
+bool remote_code_at(const struct proc_mem *mem, u64 code)
+{
+	u8 now[REMOTE_CODE_SIZE];
+
+	return proc_mem_read(mem, code, now, sizeof(now)) == (ssize_t)sizeof(now) &&
+	       memcmp(now, remote_code, sizeof(now)) == 0;
+}
 
 bool remote_possible(const struct thread *thread)
 {

@@ -22,6 +22,9 @@
  */
 #define REMOTE_CODE_SIZE 9
 
+/* Whether that code stands at `code`: a memattach that was killed has left it there. */
+bool remote_code_at(const struct proc_mem *mem, u64 code);
+
 /* Whether the thread's present stop is one from which a call can be made: it must not be about to get a signal. */
 bool remote_possible(const struct thread *thread);
 
