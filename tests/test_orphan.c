@@ -108,11 +108,18 @@ static void set_timer(struct target *target, int hz)
 	ck_assert_ptr_nonnull(strstr(target_hear(target), "timer "));
 }
 
+/* No more signals, and those that were on their way have come. */
+static void still(struct target *target)
+{
+	set_timer(target, 0);
+	target_ask(target, "run 1", "done");
+}
+
 /* The target must be as it was, apart from what it did itself. */
 static char *compare(struct target *target, char *before)
 {
 	target_ask(target, "stop", "stopped");
-	set_timer(target, 0);
+	still(target);
 	assert_same_image(before, process_image(target->pid, false));
 	before = process_image(target->pid, false);
 	set_timer(target, 1000);
@@ -162,7 +169,7 @@ static void start_target(struct target *target, int threads, bool handler)
 	/* The signals' handler is there before the first image is taken. */
 	set_timer(target, 1000);
 	target_ask(target, "run 500", "done");
-	set_timer(target, 0);
+	still(target);
 }
 
 #define KILLS 66
@@ -193,7 +200,7 @@ START_TEST(killed_at_any_moment)
 	printf("orphan: %d threads, killed at %d moments of %d\n", thread_counts[_i], died, KILLS);
 	ck_assert_int_ge(died, 60);
 	target_ask(&target, "stop", "stopped");
-	set_timer(&target, 0);
+	still(&target);
 	assert_same_image(before, process_image(target.pid, false));
 	target_ask(&target, "drain", "drained");
 	target_end(&target);
@@ -253,7 +260,7 @@ START_TEST(both_killed)
 		if (_i >= 2)
 			target_ask(&target, "trap 5", "trapped");
 		target_ask(&target, "stop", "stopped");
-		set_timer(&target, 0);
+		still(&target);
 		take_over(&target);
 		ck_assert(!has_area(target.pid));
 		target_ask(&target, "fork 1", "forked");
@@ -301,7 +308,7 @@ START_TEST(both_killed_at_any_moment)
 			before = compare(&target, before);
 	}
 	target_ask(&target, "stop", "stopped");
-	set_timer(&target, 0);
+	still(&target);
 	assert_same_image(before, process_image(target.pid, false));
 	target_end(&target);
 }
