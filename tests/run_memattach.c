@@ -230,3 +230,24 @@ void memattach_cleanup(struct memattach *m)
 	ck_assert_int_eq(rmdir(m->dir), 0);
 	m->pid = 0;
 }
+
+void memattach_fails(const char *const *args, int status, const char *text)
+{
+	struct memattach m;
+
+	memattach_start(&m, args);
+	memattach_expect_exit(&m, status);
+	ck_assert_msg(strstr(memattach_err(&m), text) != NULL, "no \"%s\" in: %s", text,
+		      memattach_err(&m));
+	ck_assert_str_eq(memattach_out(&m), "");
+	ck_assert_int_eq(strncmp(memattach_err(&m), "memattach: ", 11), 0);
+	memattach_cleanup(&m);
+}
+
+const char *number_of(pid_t pid)
+{
+	static char text[16];
+
+	snprintf(text, sizeof(text), "%d", (int)pid);
+	return text;
+}

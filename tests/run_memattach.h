@@ -75,6 +75,12 @@ json_t *memattach_capture(const struct memattach *m);
 /* Removes its files, and itself by force if it still runs. */
 void memattach_cleanup(struct memattach *m);
 
+/* Runs it with these arguments to its end: this exit status, this text on stderr, nothing on stdout. */
+void memattach_fails(const char *const *args, int status, const char *text);
+
+/* A pid as an argument, in a static buffer. */
+const char *number_of(pid_t pid);
+
 /* All in one: attach, stop, capture, cleanup is left to do. */
 json_t *memattach_stop_and_read(struct memattach *m);
 

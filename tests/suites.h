@@ -42,6 +42,7 @@
 	X(harmless)                                                                                \
 	X(programs)                                                                                \
 	X(cli)                                                                                     \
+	X(outputs)                                                                                 \
 	X(exec_fork)                                                                               \
 	X(allocators)                                                                              \
 	X(orphan)

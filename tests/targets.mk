@@ -76,6 +76,14 @@ TARGETS += forker
 pool.sources := pool.c $(engine)
 TARGETS += pool
 
+# Has no allocator at all.
+noalloc.sources := noalloc.c
+noalloc.flags   := -nostdlib -static -fno-stack-protector
+# Leaks on purpose.
+leak_cpp.sources := leak_cpp.cc $(talk)
+leak_cpp.flags   := -lstdc++
+TARGETS += noalloc leak_cpp
+
 define target_rule
 $(TB)/$(1): $(addprefix $(T)/,$($(1).sources)) $(wildcard $(T)/*.h) tests/targets.mk \
 		$(addprefix $(TB)/,$($(1).needs))
@@ -90,7 +98,7 @@ targets: $(TARGETS:%=$(TB)/%)
 .PHONY: targets
 
 # The suites that run memattach need it, and the targets, but are not linked with them.
-INTEGRATION := exact threads stack_shapes harmless programs cli exec_fork allocators
+INTEGRATION := exact threads stack_shapes harmless programs cli outputs exec_fork allocators
 ifneq ($(filter $(INTEGRATION),$(SUITE)),)
 check-one: | targets $(BUILD)/memattach
 endif
