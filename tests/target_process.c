@@ -234,3 +234,17 @@ void assert_untraced(pid_t pid)
 	}
 	closedir(dir);
 }
+
+void wait_gone(pid_t pid)
+{
+	struct timespec pause = {.tv_nsec = 1000000};
+
+	for (int ms = 0; ms < PATIENCE_MS; ms++) {
+		const char *state = status_field(pid, "State");
+
+		if (!state || state[0] == 'Z')
+			return;
+		nanosleep(&pause, NULL);
+	}
+	ck_abort_msg("process %d does not end", (int)pid);
+}

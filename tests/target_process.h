@@ -68,6 +68,9 @@ void target_kill(struct target *target);
 /* waitpid for a child that has to end soon. Returns the wait status. */
 int wait_end(pid_t pid);
 
+/* Waits until there is no process pid that is not a zombie; for those that are no children of ours. */
+void wait_gone(pid_t pid);
+
 /* A field of /proc/PID/status as text ("State", "TracerPid"), in a static buffer; NULL: no process. */
 const char *status_field(pid_t pid, const char *name);
 
