@@ -84,6 +84,22 @@ static int realloc_event(struct image *image, const struct heap_event *event, u3
 	return state.known ? ledger_put_back(image->ledger, &state.block) : 0;
 }
 
+/*
+ * Is the free of a block that is not live no call of the program's? A delete that
+ * calls another delete, or free, with the same block. Or glibc, which at the end
+ * of a thread calls free for the blocks in the thread's cache, freed long ago.
+ */
+static bool is_allocators_own(const struct image *image, const struct heap_event *event)
+{
+	u64 caller;
+
+	if (event->again)
+		return true;
+	return image->libc_high &&
+	       mem_read_all(&image->reader, event->sp, &caller, sizeof(caller)) == 0 &&
+	       caller >= image->libc_low && caller < image->libc_high;
+}
+
 static void event(void *ctx, const struct heap_event *event)
 {
 	struct image *image = ctx;
@@ -98,8 +114,7 @@ static void event(void *ctx, const struct heap_event *event)
 		ledger_failed(image->ledger, event->thread);
 		break;
 	case HEAP_FREE:
-		/* Unless it was allocated anew meanwhile: a delete that calls another delete, or free. */
-		if (event->again && !ledger_has(image->ledger, event->address))
+		if (!ledger_has(image->ledger, event->address) && is_allocators_own(image, event))
 			break;
 		ledger_free(image->ledger, event->address, event->thread, now);
 		break;

@@ -44,6 +44,7 @@ struct image {
 	size_t allocators_n, allocators_cap;
 	struct tracee *tracee; /* NULL until image_plant */
 	struct probes *probes;
+	u64 libc_low, libc_high; /* where glibc's malloc has its code; 0, 0: there is none */
 	u64 lost_events;
 	const char *lost_why;
 	bool out_of_memory;

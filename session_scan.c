@@ -19,6 +19,9 @@
 #include "base/vec.h"
 #include "symbols/elf_symbols.h"
 
+/* More than all of malloc.c: then something else stands in between. */
+#define LIBC_MALLOC_MAX 0x8000
+
 struct match {
 	u64 address;
 	struct call_spec spec;
@@ -131,6 +134,25 @@ static int match_offsets(struct image *image, const struct module *module)
 	return 0;
 }
 
+/* A file's functions stand together: malloc.c of glibc is what lies between the ones that we know. */
+static void note_libc(struct image *image, const struct scan *scan)
+{
+	u64 low = UINT64_MAX, high = 0;
+
+	if (!scan->malloc_address || scan->malloc_address != scan->libc_malloc_address)
+		return;
+	for (size_t i = 0; i < scan->n; i++) {
+		if (scan->items[i].group != GROUP_C)
+			continue;
+		low = scan->items[i].address < low ? scan->items[i].address : low;
+		high = scan->items[i].address > high ? scan->items[i].address : high;
+	}
+	if (high - low > LIBC_MALLOC_MAX)
+		return;
+	image->libc_low = low;
+	image->libc_high = high;
+}
+
 static int note_allocator(struct image *image, const struct module *module)
 {
 	if (vec_reserve((void **)&image->allocators, &image->allocators_cap,
@@ -156,6 +178,7 @@ int scan_module(struct image *image, const struct module *module, struct err *er
 		if (counts(&scan, &scan.items[i]))
 			ret = add_candidate(image, scan.items[i].address, module->id,
 					    &scan.items[i].spec);
+	note_libc(image, &scan);
 	free(scan.items);
 	if (!ret)
 		ret = match_offsets(image, module);

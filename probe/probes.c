@@ -290,6 +290,7 @@ static void on_entry(struct probes *probes, struct thread *thread, const struct 
 	}
 	event.address = regs_argument(&thread->regs, spec->ptr);
 	if (event.address && !was_said(calls, entry, sp, event.address)) {
+		event.sp = sp;
 		event.again = calls->last_free == event.address && sp <= calls->last_free_sp;
 		calls->last_free = event.address;
 		calls->last_free_sp = sp;

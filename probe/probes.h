@@ -33,6 +33,7 @@ struct heap_event {
 	u64 address; /* ALLOC, FREE, REALLOC_BEGIN (old), REALLOC_DONE (new) */
 	u64 size;
 	bool again; /* FREE: of the block that this thread freed last, maybe one function calling another */
+	u64 sp;        /* FREE: at its entry, pointing to the return address */
 	u32 stack;     /* id given by the host: ALLOC, FAILED, REALLOC_DONE */
 	void *realloc; /* REALLOC_*: 64 bytes for the host, kept from BEGIN to the end of the call */
 };
