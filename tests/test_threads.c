@@ -29,8 +29,9 @@ START_TEST(exact_while_threads_come_and_go)
 	target_ask(&target, "progress 1000", "progressed");
 	memattach_attach(&m, target.pid, NULL);
 	target_ask(&target, "set 1", "set");
-	target_ask(&target, "progress 6000", "progressed");
-	ck_assert_int_gt(stop_churning(&target), 50);
+	target_ask(&target, "lives 200", "lived");
+	target_ask(&target, "progress 1000", "progressed");
+	ck_assert_int_ge(stop_churning(&target), 200);
 	target_ask(&target, "stop", "stopped");
 	capture = memattach_stop_and_read(&m);
 	capture_assert_truth(capture, &target, "_b", true);
@@ -51,7 +52,8 @@ START_TEST(exact_from_the_start)
 	memattach_launch(&m, NULL, WORDS(path, "1"));
 	memattach_adopt(&m, &target);
 	target_ask(&target, "churn on", "churned 0");
-	target_ask(&target, "run 5000", "done");
+	target_ask(&target, "run 1000", "done");
+	target_ask(&target, "lives 100", "lived");
 	stop_churning(&target);
 	memattach_snapshot(&m);
 	capture = memattach_capture(&m);

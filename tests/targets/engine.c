@@ -337,6 +337,15 @@ static void churn(bool on)
 		hurt("no thread");
 }
 
+/* Until n threads have come since "churn on". */
+static void lives(long n)
+{
+	struct timespec pause = {.tv_nsec = 1000000};
+
+	while (*(volatile long *)&churned < n)
+		nanosleep(&pause, NULL);
+}
+
 /* Until every worker has done n operations more. */
 static void progress(long n)
 {
@@ -405,6 +414,9 @@ static void command(const char *line)
 	} else if ((rest = after(line, "progress"))) {
 		progress(atol(rest));
 		say("progressed");
+	} else if ((rest = after(line, "lives"))) {
+		lives(atol(rest));
+		say("lived");
 	} else if ((rest = after(line, "churn"))) {
 		churn(strcmp(rest, "on") == 0);
 		say("churned %ld", churned);

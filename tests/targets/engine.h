@@ -50,6 +50,7 @@ bool engine_command(const char *line) __attribute__((weak));
  *	set K	call sites of set K, 0 or 1, from now on -> "set"
  *	progress N  until each running worker did N more -> "progressed"
  *	churn on, churn off  threads come and go, 100 a second -> "churned THREADS"
+ *	lives N	until N threads have come -> "lived"
  *	timer HZ  each worker gets signals at that rate, 0: no more -> "timer TICKS"
  *	drain	all blocks are freed			-> "drained"
  *	epoch	truth_epoch				-> "epoch"
