@@ -29,8 +29,15 @@
 #define LOWEST      0x11000UL
 #define SIGSET_SIZE 8
 
-/* SA_ONSTACK, SA_RESTORER, SA_SIGINFO: flags of struct sigaction in the kernel. */
-#define ACTION_FLAGS 0x0c000004UL
+/*
+ * SA_NODEFER, SA_ONSTACK, SA_RESTORER, SA_SIGINFO: flags of struct sigaction in
+ * the kernel. An int3 while SIGTRAP is blocked ends the process, so it must not be
+ * in the agent's handler, nor in the target's own that it calls.
+ */
+#define ACTION_FLAGS 0x4c000004UL
+
+/* SA_RESETHAND: once would not be enough. */
+#define ACTION_ONCE 0x80000000UL
 
 /* The start of a free, aligned gap for an area below address, 0 if there is none in reach. */
 static u64 find_gap(const struct maps *maps, u64 address)
@@ -149,8 +156,8 @@ static struct agent_sigaction agent_action(u64 area, const struct agent_sigactio
 
 	/* The target's own handler must find what it had: its mask, its way back. */
 	if (previous->handler > (u64)(uintptr_t)SIG_IGN) {
-		agent.mask = previous->mask;
-		agent.flags |= previous->flags;
+		agent.mask = previous->mask & ~(1ULL << (SIGTRAP - 1));
+		agent.flags |= previous->flags & ~ACTION_ONCE;
 		if (previous->restorer)
 			agent.restorer = previous->restorer;
 	}
