@@ -137,6 +137,7 @@ static inline void serve_detach(struct tracee *tracee)
 	while ((newborn = tracee_take_newborn(tracee)))
 		tracee_release(newborn);
 	tracee_detach(tracee);
+	tracee_detach_late(tracee);
 	tracee_destroy(tracee);
 	assert_untraced(pid);
 }

@@ -44,23 +44,50 @@ static pid_t find_child(pid_t parent, pid_t other)
 	return found;
 }
 
-/* Anonymous executable memory: is there any of ours? */
-static bool has_area(pid_t pid)
+/* A header that was never written: memattach was killed just behind the mmap that it made in the target. */
+static bool is_blank(pid_t pid, unsigned long start)
+{
+	char path[64], bytes[64] = {0}, zero[64] = {0};
+	int mem;
+
+	snprintf(path, sizeof(path), "/proc/%d/mem", (int)pid);
+	mem = open(path, O_RDONLY | O_CLOEXEC);
+	ck_assert_int_ge(mem, 0);
+	ck_assert_int_eq(pread(mem, bytes, sizeof(bytes), (off_t)start), (ssize_t)sizeof(bytes));
+	close(mem);
+	return memcmp(bytes, zero, sizeof(bytes)) == 0;
+}
+
+/* Anonymous executable memory: how much is there of ours, without blank areas? Counts these, too. */
+static int count_areas(pid_t pid, int *blank)
 {
 	char path[64], line[4352], rights[8];
 	unsigned long start, end, inode;
-	bool found = false;
+	int found = 0;
 	FILE *maps;
 
+	*blank = 0;
 	snprintf(path, sizeof(path), "/proc/%d/maps", (int)pid);
 	maps = fopen(path, "re");
 	ck_assert_msg(maps != NULL, "the target is gone");
-	while (fgets(line, sizeof(line), maps))
-		if (sscanf(line, "%lx-%lx %7s %*s %*s %lu", &start, &end, rights, &inode) == 4 &&
-		    strcmp(rights, "r-xp") == 0 && !inode && end - start >= AREA_SIZE)
-			found = true;
+	while (fgets(line, sizeof(line), maps)) {
+		if (sscanf(line, "%lx-%lx %7s %*s %*s %lu", &start, &end, rights, &inode) != 4 ||
+		    strcmp(rights, "r-xp") != 0 || inode || end - start < AREA_SIZE)
+			continue;
+		if (is_blank(pid, start))
+			(*blank)++;
+		else
+			found++;
+	}
 	fclose(maps);
 	return found;
+}
+
+static bool has_area(pid_t pid)
+{
+	int blank;
+
+	return count_areas(pid, &blank) > 0;
 }
 
 /* memattach was killed, and reaped: what is left of it here. */
@@ -115,13 +142,42 @@ static void still(struct target *target)
 	target_ask(target, "run 1", "done");
 }
 
+/*
+ * A blank area (killed between mmap and header) cannot be told from memory of
+ * the target's own, and is left: it is not a difference here.
+ */
+static char *image(struct target *target)
+{
+	char *text = process_image(target->pid, false), *line = text, *out = text;
+	unsigned long start, end;
+	int code = 0;
+
+	while (*line) {
+		size_t n = strcspn(line, "\n") + 1;
+		bool ours = sscanf(line, "%lx-%lx r-xp 00000000 00:00 0 %n", &start, &end, &code) ==
+				    2 &&
+			    code && end - start == AREA_SIZE && is_blank(target->pid, start);
+
+		/* The line behind it is the hash of its code. */
+		if (ours)
+			n += strcspn(line + n, "\n") + 1;
+		else
+			memmove(out, line, n);
+		out += ours ? 0 : n;
+		line += n;
+		code = 0;
+	}
+	*out = '\0';
+	return text;
+}
+
 /* The target must be as it was, apart from what it did itself. */
 static char *compare(struct target *target, char *before)
 {
 	target_ask(target, "stop", "stopped");
 	still(target);
-	assert_same_image(before, process_image(target->pid, false));
-	before = process_image(target->pid, false);
+	assert_same_image(before, image(target));
+	before = image(target);
 	set_timer(target, 1000);
 	target_ask(target, "start", "started");
 	return before;
@@ -180,11 +236,12 @@ START_TEST(killed_at_any_moment)
 {
 	struct target target;
 	int died = 0;
+	int blank;
 	char *before;
 
 	adopt_orphans();
 	start_target(&target, thread_counts[_i], false);
-	before = process_image(target.pid, false);
+	before = image(&target);
 	set_timer(&target, 1000);
 	target_ask(&target, "start", "started");
 	for (int i = 0; i < KILLS; i++) {
@@ -197,11 +254,15 @@ START_TEST(killed_at_any_moment)
 		if (i % 11 == 10)
 			before = compare(&target, before);
 	}
-	printf("orphan: %d threads, killed at %d moments of %d\n", thread_counts[_i], died, KILLS);
+	count_areas(target.pid, &blank);
+	printf("orphan: %d threads, killed at %d moments of %d; %d blank areas left\n",
+	       thread_counts[_i], died, KILLS, blank);
+	/* Of all these moments one at most is the one between mmap and header. */
+	ck_assert_int_le(blank, 1);
 	ck_assert_int_ge(died, 60);
 	target_ask(&target, "stop", "stopped");
 	still(&target);
-	assert_same_image(before, process_image(target.pid, false));
+	assert_same_image(before, image(&target));
 	target_ask(&target, "drain", "drained");
 	target_end(&target);
 }
@@ -245,7 +306,7 @@ START_TEST(both_killed)
 
 	adopt_orphans();
 	start_target(&target, thread_counts[_i % 2], _i >= 2);
-	before = process_image(target.pid, false);
+	before = image(&target);
 	for (int i = 0; i < 4; i++) {
 		set_timer(&target, 1000);
 		target_ask(&target, "start", "started");
@@ -255,7 +316,10 @@ START_TEST(both_killed)
 		forget(&m);
 		ck_assert(has_area(target.pid));
 		assert_untraced(target.pid);
-		target_ask(&target, "progress 200", "progressed");
+		/* So many that some arrive while the agent's own handler runs, whose handlers allocate. */
+		set_timer(&target, 0);
+		set_timer(&target, 8000 / thread_counts[_i % 2]);
+		target_ask(&target, "progress 1000", "progressed");
 		target_ask(&target, "fork 5", "forked");
 		if (_i >= 2)
 			target_ask(&target, "trap 5", "trapped");
@@ -267,7 +331,7 @@ START_TEST(both_killed)
 		if (_i >= 2)
 			target_ask(&target, "trap 5", "trapped");
 	}
-	assert_same_image(before, process_image(target.pid, false));
+	assert_same_image(before, image(&target));
 	target_end(&target);
 }
 END_TEST
@@ -280,7 +344,7 @@ START_TEST(both_killed_at_any_moment)
 
 	adopt_orphans();
 	start_target(&target, 4, true);
-	before = process_image(target.pid, false);
+	before = image(&target);
 	set_timer(&target, 1000);
 	target_ask(&target, "start", "started");
 	for (int i = 0; i < 21; i++) {
@@ -309,7 +373,7 @@ START_TEST(both_killed_at_any_moment)
 	}
 	target_ask(&target, "stop", "stopped");
 	still(&target);
-	assert_same_image(before, process_image(target.pid, false));
+	assert_same_image(before, image(&target));
 	target_end(&target);
 }
 END_TEST
