@@ -150,7 +150,9 @@ static inline void assert_all_stopped(struct tracee *tracee)
 	for (u32 i = 0; i < threads_count(threads); i++) {
 		const struct thread *thread = threads_at(threads, i);
 
-		ck_assert_msg(thread->state == THREAD_STOPPED || thread->in_vfork,
+		/* One that has ended stays until it is reaped, a main thread until all others are. */
+		ck_assert_msg(thread->state == THREAD_STOPPED || thread->in_vfork ||
+				      thread->exiting,
 			      "thread %d is in state %d after stop_all; unborn %d, exiting %d, "
 			      "interrupted %d, own process %d; /proc says %s",
 			      (int)thread->tid, thread->state, thread->unborn, thread->exiting,
