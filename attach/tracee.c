@@ -467,3 +467,12 @@ int tracee_signal_fixup(struct tracee *tracee, struct thread *thread, int sig)
 	}
 	return changed ? tracee_set_regs(thread) : 0;
 }
+
+void tracee_drop_signal(struct thread *thread)
+{
+	siginfo_t info;
+
+	/* Reaping takes the signal out of the thread's exit_code, from where the kernel would deliver it. */
+	waitid(P_PID, (id_t)thread->tid, &info, WSTOPPED | __WALL | WNOHANG);
+	thread->has_status = false;
+}

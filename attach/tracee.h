@@ -126,4 +126,10 @@ void tracee_detach_late(struct tracee *tracee);
  */
 int tracee_signal_fixup(struct tracee *tracee, struct thread *thread, int sig);
 
+/*
+ * Forgets the kept stop for a signal: it will not be delivered, even if we are
+ * killed before the thread is resumed.
+ */
+void tracee_drop_signal(struct thread *thread);
+
 #endif

@@ -192,10 +192,10 @@ void areas_undo_trap(const struct areas *areas, struct thread *thread)
 		return;
 	if (is_breakpoint(areas, pc - BREAKPOINT_LENGTH)) {
 		if (tracee_set_pc(thread, pc - BREAKPOINT_LENGTH) == 0)
-			thread->has_status = false;
+			tracee_drop_signal(thread);
 	} else if (area_of(areas, pc) || is_breakpoint(areas, pc)) {
 		/* The tracer that is gone had moved the pc already. */
-		thread->has_status = false;
+		tracee_drop_signal(thread);
 	}
 }
 

@@ -19,14 +19,14 @@ static void undo_trap(struct probes *probes, struct thread *thread)
 	if (!thread->has_status || trace_event_decode(thread->status) != EVENT_TRAP)
 		return;
 	if (probes_watches(thread)) {
-		thread->has_status = false;
+		tracee_drop_signal(thread);
 		return;
 	}
 	bp = breakpoints_find(probes->breakpoints, address);
 	if (!bp || probes_was_sent(thread, bp))
 		return;
 	tracee_set_pc(thread, address);
-	thread->has_status = false;
+	tracee_drop_signal(thread);
 }
 
 /* Gets the thread out of the areas. 0, -ESRCH if it is gone, or -errno if it could not be done. */
