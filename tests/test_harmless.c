@@ -212,15 +212,15 @@ START_TEST(masks_and_dispositions_of_sigtrap)
 
 	target_start(&target, WORDS("signals"), NULL);
 	for (int round = 0; round < 2; round++) {
-		snprintf(command, sizeof(command), "dispose %d blocked", _i);
+		snprintf(command, sizeof(command), "dispose %d", _i);
 		target_ask(&target, command, "disposed");
+		target_ask(&target, "block 1", "masked");
 		before = process_image(target.pid, false);
 		/* First blocked before attach, then only after it. */
 		if (round == 1)
-			target_ask(&target, "dispose 0", "disposed");
+			target_ask(&target, "block 0", "masked");
 		memattach_attach(&m, target.pid, NULL);
-		if (round == 1)
-			target_ask(&target, command, "disposed");
+		target_ask(&target, "block 1", "masked");
 		target_ask(&target, "allocate 50", "allocated");
 		capture = memattach_stop_and_read(&m);
 		assert_same_image(before, process_image(target.pid, false));
@@ -231,6 +231,7 @@ START_TEST(masks_and_dispositions_of_sigtrap)
 		memattach_cleanup(&m);
 	}
 	target_ask(&target, "dispose 2", "disposed");
+	target_ask(&target, "block 0", "masked");
 	target_ask(&target, "trap 5", "trapped");
 	target_end(&target);
 }

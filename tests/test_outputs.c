@@ -58,17 +58,19 @@ END_TEST
 
 START_TEST(quiet_is_quiet)
 {
-	struct memattach m;
+	struct memattach m, n;
 	struct target target;
 
 	target_start(&target, WORDS("leak_cpp"), NULL);
 	memattach_attach_nowait(&m, target.pid, NULL);
 	memattach_wait_for(&m, "attached to");
 	memattach_stop(&m);
-	memattach_start(&m, WORDS("-q", "-d", "0.1", "-o", m.json, "-p", number_of(target.pid)));
-	memattach_expect_exit(&m, 0);
-	ck_assert_str_eq(memattach_err(&m), "");
-	ck_assert_str_eq(memattach_out(&m), "");
+	memattach_start(&n, WORDS("-q", "-d", "0.1", "-o", m.json, "-p", number_of(target.pid)));
+	memattach_expect_exit(&n, 0);
+	ck_assert_str_eq(memattach_err(&n), "");
+	ck_assert_str_eq(memattach_out(&n), "");
+	json_decref(memattach_capture(&m));
+	memattach_cleanup(&n);
 	memattach_cleanup(&m);
 	target_end(&target);
 }

@@ -5,8 +5,8 @@
  *
  *	queued N	N signals of sigqueue have come, in order, with what belongs to them -> "queued"
  *	trap N		N times an int3 and a raised SIGTRAP of the target's own -> "trapped"
- *	dispose D	SIGTRAP from now on: 0 default, 1 ignored, 2 handled; "D blocked": the main
- *			thread blocks every signal -> "disposed"
+ *	dispose D	SIGTRAP from now on: 0 default, 1 ignored, 2 handled -> "disposed"
+ *	block B		the main thread blocks every signal (1), only what it must (0) -> "masked"
  *	allocate N	N allocations by the main thread -> "allocated"
  */
 #include <errno.h>
@@ -91,21 +91,29 @@ NOINLINE static void *site_masked(size_t n)
 	return p;
 }
 
-/* What SIGTRAP does, and whether this thread blocks every signal. */
-static void dispose(int disposition, int block)
+static void dispose(int disposition)
 {
 	struct sigaction actions[3] = {
 		{.sa_handler = SIG_DFL},
 		{.sa_handler = SIG_IGN},
 		{.sa_sigaction = on_trap, .sa_flags = SA_SIGINFO | SA_RESTART}};
-	sigset_t all, usual;
 
 	sigaction(SIGTRAP, &actions[disposition], NULL);
-	sigfillset(&all);
-	sigemptyset(&usual);
-	sigaddset(&usual, SIGRTMIN);
-	pthread_sigmask(SIG_SETMASK, block ? &all : &usual, NULL);
 	say("disposed");
+}
+
+static void block(int every)
+{
+	sigset_t set;
+
+	if (every) {
+		sigfillset(&set);
+	} else {
+		sigemptyset(&set);
+		sigaddset(&set, SIGRTMIN);
+	}
+	pthread_sigmask(SIG_SETMASK, &set, NULL);
+	say("masked");
 }
 
 static void allocate(int n)
@@ -137,7 +145,9 @@ int main(void)
 		else if ((rest = after(line, "trap")))
 			trap(atoi(rest));
 		else if ((rest = after(line, "dispose")))
-			dispose(atoi(rest), strchr(rest, ' ') != NULL);
+			dispose(atoi(rest));
+		else if ((rest = after(line, "block")))
+			block(atoi(rest));
 		else if ((rest = after(line, "allocate")))
 			allocate(atoi(rest));
 	}
