@@ -11,6 +11,7 @@
  */
 #include <errno.h>
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,7 +20,7 @@
 
 #include "talk.h"
 
-static volatile int queued, traps;
+static volatile int queued, traps, running;
 
 static void on_queued(int signal, siginfo_t *info, void *context)
 {
@@ -55,6 +56,7 @@ static void *allocate_for_ever(void *arg)
 	sigemptyset(&set);
 	sigaddset(&set, SIGRTMIN);
 	pthread_sigmask(SIG_UNBLOCK, &set, NULL);
+	running = 1;
 	for (size_t n = 0;; n = (n + 17) % 2000)
 		free(site_signals(n));
 	return arg;
@@ -138,6 +140,9 @@ int main(void)
 	pthread_sigmask(SIG_BLOCK, &set, NULL);
 	if (pthread_create(&thread, NULL, allocate_for_ever, NULL) != 0)
 		hurt("no thread");
+	/* A new thread begins with all signals blocked. */
+	while (!running)
+		sched_yield();
 	say("ready");
 	while ((line = hear())) {
 		if ((rest = after(line, "queued")))
