@@ -6,6 +6,7 @@
  *	high addresses
  *	  interrupted rsp
  *	  red zone, 128 bytes
+ *	  SIGFRAME_DATA bytes for what a call reads or writes
  *	  XSAVE area, 64-byte aligned, with sw_reserved filled in and the
  *	    second magic number behind it
  *	  uc_sigmask
@@ -177,12 +178,13 @@ int sigframe_push(struct sigframe *frame, pid_t tid, const struct proc_mem *mem,
 	len = read_xstate(tid, buf, XSTATE_MAX);
 	if (len < 0)
 		return err_sys(err, (int)-len, "cannot read the FPU state of thread %d", (int)tid);
-	xstate = (regs->rsp - RED_ZONE - (u64)len) & ~63ULL;
+	/* Above the frame: if we die, a handler may run below it before the call is made. */
+	frame->data = (regs->rsp - RED_ZONE - SIGFRAME_DATA) & ~15ULL;
+	xstate = (frame->data - (u64)len) & ~63ULL;
 	frame->sp = (xstate - sizeof(context) - sizeof(siginfo_t)) & ~15ULL;
-	frame->data = frame->sp - SIGFRAME_DATA;
 	restart_call(&again);
 	fill(&context, &again, mask, xstate);
-	ret = keep_before(frame, mem, frame->data, regs->rsp - RED_ZONE);
+	ret = keep_before(frame, mem, frame->sp, regs->rsp - RED_ZONE);
 	if (ret)
 		return err_sys(err, -ret, "cannot read the stack of thread %d", (int)tid);
 	ret = proc_mem_write(mem, xstate, buf, (size_t)len);

@@ -9,7 +9,7 @@
 /* A signal frame on the stack of a stopped thread, and what stood there before. */
 struct sigframe {
 	u64 sp;   /* the stack pointer with which rt_sigreturn restores the thread */
-	u64 data; /* SIGFRAME_DATA bytes further down that may be used as well */
+	u64 data; /* SIGFRAME_DATA bytes above it that may be used as well */
 	u64 low;
 	size_t length;
 	u8 *before;

@@ -245,8 +245,12 @@ int breakpoints_pass(struct breakpoints *b, struct breakpoint *bp, struct thread
 		ssize_t n = proc_mem_read(tracee_mem(b->tracee), bp->address, code, sizeof(code));
 
 		code[0] = bp->original;
-		if (n > 0 && areas_wanted(b->areas, bp->address))
+		if (n > 0 && areas_wanted(b->areas, bp->address)) {
+			/* If we die in the middle of it the thread is to run into the int3 again. */
+			if (tracee_set_pc(thread, bp->address) == 0)
+				tracee_drop_signal(thread);
 			areas_map(b->areas, bp->address, thread, NULL);
+		}
 		bp->slot_tried = !areas_wanted(b->areas, bp->address);
 		if (n > 0)
 			give_slot(b, bp, code, (size_t)n);
