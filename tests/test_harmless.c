@@ -255,6 +255,33 @@ static void expect_continued(struct target *target)
 	ck_assert(WIFCONTINUED(status));
 }
 
+/* CPU time that a process has used, in clock ticks. */
+static unsigned long cpu_ticks(pid_t pid)
+{
+	unsigned long user, kernel;
+	char path[64];
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
+	f = fopen(path, "re");
+	ck_assert_ptr_nonnull(f);
+	ck_assert_int_eq(fscanf(f, "%*d %*s %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %lu %lu",
+				&user, &kernel),
+			 2);
+	fclose(f);
+	return user + kernel;
+}
+
+/* Busy threads would use many ticks in the time that this takes. */
+static void assert_stands_still(pid_t pid)
+{
+	struct timespec while_looking = {.tv_nsec = 100000000};
+	unsigned long before = cpu_ticks(pid);
+
+	nanosleep(&while_looking, NULL);
+	ck_assert_uint_le(cpu_ticks(pid), before + 1);
+}
+
 /* ^Z and fg while attached: the shell sees the stop, nothing runs meanwhile, then all goes on. */
 START_TEST(stop_and_continue)
 {
@@ -270,6 +297,7 @@ START_TEST(stop_and_continue)
 		target_ask(&target, "progress 20", "progressed");
 		kill(target.pid, SIGSTOP);
 		expect_stop(&target);
+		assert_stands_still(target.pid);
 		if (i == 5)
 			memattach_snapshot(&m);
 		expect_continued(&target);
@@ -306,6 +334,7 @@ START_TEST(attach_to_a_stopped_process)
 	assert_untraced(target.pid);
 	assert_state(target.pid, 'T');
 	memattach_attach(&m, target.pid, NULL);
+	assert_stands_still(target.pid);
 	expect_continued(&target);
 	target_ask(&target, "epoch", "epoch");
 	target_ask(&target, "run 200", "done");
