@@ -116,7 +116,7 @@ void tracee_detach(struct tracee *tracee);
 
 /*
  * After tracee_detach: lets those go that could not be stopped then, as far as
- * they come to a stop within a tenth of a second or so.
+ * they come to a stop within a second or so.
  */
 void tracee_detach_late(struct tracee *tracee);
 

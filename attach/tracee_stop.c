@@ -15,6 +15,9 @@
 #include "base/clock.h"
 #include "base/vec.h"
 
+/* Milliseconds in which vfork parents, which cannot be stopped, are waited for when all are let go. */
+#define LATE_TRIES 1000
+
 /* A thread in an uninterruptible wait (a dead NFS server) must not hold us for ever. */
 #define STOP_PATIENCE_NS 1000000000ULL
 
@@ -317,7 +320,7 @@ void tracee_detach_late(struct tracee *tracee)
 {
 	struct timespec nap = {.tv_nsec = 1000000};
 
-	for (int tries = 0; tries < 100 && threads_count(tracee->threads); tries++) {
+	for (int tries = 0; tries < LATE_TRIES && threads_count(tracee->threads); tries++) {
 		for (u32 i = threads_count(tracee->threads); i-- > 0;) {
 			struct thread *thread = threads_at(tracee->threads, i);
 			enum trace_event kind;
