@@ -18,8 +18,8 @@ struct engine {
 };
 
 static const struct engine engines[] = {
-	{"exact", "1", "6000"},     {"exact", "4", "2000"},     {"exact", "16", "500"},
-	{"exact_cpp", "1", "3000"}, {"exact_cpp", "4", "1500"},
+	{"exact", "1", "20000"},     {"exact", "4", "6000"},     {"exact", "16", "1500"},
+	{"exact_cpp", "1", "10000"}, {"exact_cpp", "4", "3000"},
 };
 #define ENGINES (int)(sizeof(engines) / sizeof(engines[0]))
 

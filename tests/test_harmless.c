@@ -167,6 +167,8 @@ START_TEST(signals_come_as_they_were_sent)
 		queue_signals(&target, sent, sent + 100);
 		memattach_wait_for(&m, "attached to");
 		queue_signals(&target, sent + 100, sent + 200);
+		target_say(&target, "queued %d", sent + 200);
+		target_expect(&target, "queued");
 		kill(m.pid, SIGINT);
 		queue_signals(&target, sent + 200, sent + 300);
 		memattach_expect_exit(&m, 0);
