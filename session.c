@@ -83,7 +83,7 @@ static int enter_image(struct session *s, struct err *err)
 	s->image = image_create(s->config, tracee_pid(s->tracee), true, err);
 	if (!s->image)
 		return -err->code;
-	ret = image_plant(s->image, s->tracee, err);
+	ret = image_plant(s->image, s->tracee, s->guardian.unfinished, err);
 	if (ret)
 		return ret;
 	s->loading = true;
@@ -391,7 +391,7 @@ static int let_go(struct session *s, struct err *err)
 static int take_over(struct session *s, struct err *err)
 {
 	struct err ptrace_err = ERR_INIT;
-	int n = leftovers_remove(s->config->pid, 0, 0, &ptrace_err);
+	int n = leftovers_remove(s->config->pid, &(struct leftovers_of){0}, 0, &ptrace_err);
 
 	if (n > 0)
 		log_verbose(&s->config->log, "removed what a killed memattach has left");
@@ -430,7 +430,7 @@ static int start(struct session *s, struct err *err)
 		if (!s->image || image_check(s->image, err))
 			return -err->code;
 	}
-	if (image_plant(s->image, s->tracee, err))
+	if (image_plant(s->image, s->tracee, s->guardian.unfinished, err))
 		return -err->code;
 	return begin_recording(s, err);
 }

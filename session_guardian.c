@@ -5,6 +5,7 @@
 #include <poll.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -29,8 +30,10 @@ static void close_others(int a, int b)
 	close_range((unsigned int)high + 1, ~0U, 0);
 }
 
-static void guard(int parent, pid_t owner, pid_t pid, const struct proc_mem *mem)
+static void guard(int parent, pid_t owner, const u64 *unfinished, pid_t pid,
+		  const struct proc_mem *mem)
 {
+	struct leftovers_of of = {.owner = owner};
 	struct pollfd ended = {.fd = parent, .events = POLLIN};
 
 	/* ^C is for memattach, which then ends in good order. */
@@ -47,8 +50,10 @@ static void guard(int parent, pid_t owner, pid_t pid, const struct proc_mem *mem
 		close(fd);
 	while (poll(&ended, 1, -1) < 0 && errno == EINTR)
 		;
-	leftovers_lift(pid, owner, mem);
-	_exit(leftovers_remove(pid, owner, PATIENCE_MS, NULL) < 0);
+	if (unfinished)
+		of.unfinished = *unfinished;
+	leftovers_lift(pid, &of, mem);
+	_exit(leftovers_remove(pid, &of, PATIENCE_MS, NULL) < 0);
 }
 
 int guardian_start(struct guardian *guardian, pid_t pid, const struct proc_mem *mem,
@@ -61,9 +66,13 @@ int guardian_start(struct guardian *guardian, pid_t pid, const struct proc_mem *
 	guardian->pid = 0;
 	if (self < 0) /* before Linux 5.3: the agent alone */
 		return 0;
+	guardian->unfinished =
+		mmap(NULL, sizeof(u64), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	if (guardian->unfinished == MAP_FAILED)
+		guardian->unfinished = NULL;
 	guardian->pid = fork();
 	if (guardian->pid == 0)
-		guard(self, us, pid, mem);
+		guard(self, us, guardian->unfinished, pid, mem);
 	close(self);
 	if (guardian->pid > 0)
 		return 0;

@@ -17,6 +17,11 @@
 
 struct guardian {
 	pid_t pid; /* 0: none */
+	/*
+	 * In memory that memattach and guardian share: where an area is being mapped,
+	 * until it has its header and can be told by that. NULL: none.
+	 */
+	u64 *unfinished;
 };
 
 /* Starts one for target pid. mem is the target's memory, already open. 0 or -errno with err filled. */

@@ -195,7 +195,7 @@ static void prepare_areas(struct image *image)
 		log_verbose(&image->config->log, "breakpoints will be stepped over: %s", err.msg);
 }
 
-int image_plant(struct image *image, struct tracee *tracee, struct err *err)
+int image_plant(struct image *image, struct tracee *tracee, u64 *unfinished, struct err *err)
 {
 	struct probe_host host = image_host;
 	const struct module *linker;
@@ -206,7 +206,7 @@ int image_plant(struct image *image, struct tracee *tracee, struct err *err)
 	image->probes = probes_create(tracee, image->unwinder, image->config->depth, &host, err);
 	if (!image->probes)
 		return -ENOMEM;
-	probes_set_entry(image->probes, image->identity.entry);
+	probes_set_entry(image->probes, image->identity.entry, unfinished);
 	if (!image->whole_life)
 		prepare_areas(image);
 	linker = modules_at(image->modules, image->r_debug.brk);

@@ -74,9 +74,10 @@ int image_update(struct image *image, struct err *err);
 
 /*
  * Plants the breakpoints of all allocators known so far, in a seized process.
+ * unfinished is the guardian's note of areas that are being mapped, or NULL.
  * The target may run meanwhile. 0 or -errno with err filled.
  */
-int image_plant(struct image *image, struct tracee *tracee, struct err *err);
+int image_plant(struct image *image, struct tracee *tracee, u64 *unfinished, struct err *err);
 
 /*
  * Whether there is anything to record, and every --alloc and so on was found: 0, or

@@ -35,9 +35,10 @@ void areas_destroy(struct areas *areas)
 	free(areas);
 }
 
-void areas_set_entry(struct areas *areas, u64 entry)
+void areas_set_entry(struct areas *areas, u64 entry, u64 *unfinished)
 {
 	areas->entry = entry;
+	areas->unfinished = unfinished;
 }
 
 static u64 distance(u64 a, u64 b)

@@ -24,9 +24,10 @@ void areas_destroy(struct areas *areas);
 
 /*
  * Where system calls are made from: the address of code that the target will
- * not run again, the program's entry point.
+ * not run again, the program's entry point. *unfinished, if not NULL, holds where
+ * an area is being mapped until it has its header.
  */
-void areas_set_entry(struct areas *areas, u64 entry);
+void areas_set_entry(struct areas *areas, u64 entry, u64 *unfinished);
 
 /* The address of a free slot within 2 GB of address, in an area that exists; 0 if there is none. */
 u64 areas_take_slot(struct areas *areas, u64 address);

@@ -16,6 +16,7 @@ struct area {
 struct areas {
 	struct tracee *tracee;
 	u64 entry;
+	u64 *unfinished;
 	struct area *items;
 	size_t n, cap;
 	u64 *free_slots;

@@ -257,6 +257,13 @@ static int map_at(struct areas *areas, u64 start, struct thread *thread, struct 
 	return err_set(err, EEXIST, "the target mapped memory elsewhere than at %#lx", start);
 }
 
+/* For the guardian: an area without a header cannot be told from the target's own memory. */
+static void note_unfinished(struct areas *areas, u64 start)
+{
+	if (areas->unfinished)
+		__atomic_store_n(areas->unfinished, start, __ATOMIC_SEQ_CST);
+}
+
 int areas_map(struct areas *areas, u64 address, struct thread *thread, struct err *err)
 {
 	struct maps maps;
@@ -272,7 +279,9 @@ int areas_map(struct areas *areas, u64 address, struct thread *thread, struct er
 		areas->refused = true;
 		return err_set(err, ENOMEM, "no free address space within 2 GB of %#lx", address);
 	}
+	note_unfinished(areas, start);
 	ret = map_at(areas, start, thread, err);
+	note_unfinished(areas, 0);
 	thread->regs_valid = false;
 	/* Another thread was faster with the same gap: not final. All else is. */
 	if (ret && ret != -EEXIST && ret != -ESRCH)

@@ -34,17 +34,19 @@ struct found {
 	size_t n, cap;
 };
 
-static bool is_area(const struct proc_mem *mem, u64 start, pid_t owner)
+static bool is_area(const struct proc_mem *mem, u64 start, const struct leftovers_of *of)
 {
 	struct agent_header header;
 
-	return proc_mem_read(mem, start, &header, sizeof(header)) == (ssize_t)sizeof(header) &&
-	       header.magic[0] == AGENT_MAGIC_0 && header.magic[1] == AGENT_MAGIC_1 &&
-	       (!owner || header.owner == (u64)owner);
+	if (proc_mem_read(mem, start, &header, sizeof(header)) != (ssize_t)sizeof(header))
+		return false;
+	if (header.magic[0] != AGENT_MAGIC_0 || header.magic[1] != AGENT_MAGIC_1)
+		return start == of->unfinished && !header.magic[0] && !header.magic[1];
+	return !of->owner || header.owner == (u64)of->owner;
 }
 
-static int find_areas(const struct maps *maps, const struct proc_mem *mem, pid_t owner,
-		      struct found *found)
+static int find_areas(const struct maps *maps, const struct proc_mem *mem,
+		      const struct leftovers_of *of, struct found *found)
 {
 	for (size_t i = 0; i < maps->n; i++) {
 		const struct map *map = &maps->items[i];
@@ -54,7 +56,7 @@ static int find_areas(const struct maps *maps, const struct proc_mem *mem, pid_t
 			continue;
 		for (; start < map->end && map->end - start >= AGENT_AREA_SIZE;
 		     start += AGENT_AREA_SIZE) {
-			if (!is_area(mem, start, owner))
+			if (!is_area(mem, start, of))
 				continue;
 			if (vec_reserve((void **)&found->starts, &found->cap, found->n + 1,
 					sizeof(u64)))
@@ -98,24 +100,25 @@ static int lift(const struct maps *maps, const struct proc_mem *mem, const struc
 }
 
 /* Finds the areas and lifts their breakpoints. */
-static int find_and_lift(pid_t pid, pid_t owner, const struct proc_mem *mem, struct found *found)
+static int find_and_lift(pid_t pid, const struct leftovers_of *of, const struct proc_mem *mem,
+			 struct found *found)
 {
 	struct maps maps;
 	int ret = maps_read(&maps, pid, NULL);
 
 	if (ret)
 		return ret;
-	ret = find_areas(&maps, mem, owner, found);
+	ret = find_areas(&maps, mem, of, found);
 	if (ret == 0 && found->n)
 		ret = lift(&maps, mem, found);
 	maps_deinit(&maps);
 	return ret;
 }
 
-int leftovers_lift(pid_t pid, pid_t owner, const struct proc_mem *mem)
+int leftovers_lift(pid_t pid, const struct leftovers_of *of, const struct proc_mem *mem)
 {
 	struct found found = {0};
-	int ret = find_and_lift(pid, owner, mem, &found);
+	int ret = find_and_lift(pid, of, mem, &found);
 
 	free(found.starts);
 	return ret ? ret : (int)found.n;
@@ -191,13 +194,13 @@ static struct thread *caller(struct threads *threads)
 }
 
 /* With all threads stopped and the areas as they are now: what was found before may be gone or reused. */
-static int remove_stopped(struct tracee *tracee, pid_t owner, u64 entry, const struct maps *maps,
-			  struct err *err)
+static int remove_stopped(struct tracee *tracee, const struct leftovers_of *of, u64 entry,
+			  const struct maps *maps, struct err *err)
 {
 	struct areas *areas = areas_create(tracee, err);
 	struct found found = {0};
 	struct thread *thread;
-	int ret = areas ? find_areas(maps, tracee_mem(tracee), owner, &found) : -ENOMEM;
+	int ret = areas ? find_areas(maps, tracee_mem(tracee), of, &found) : -ENOMEM;
 
 	for (size_t i = 0; i < found.n && !ret; i++)
 		ret = areas_adopt(areas, found.starts[i]);
@@ -210,7 +213,7 @@ static int remove_stopped(struct tracee *tracee, pid_t owner, u64 entry, const s
 	if (ret == 0 && found.n)
 		ret = evacuate(tracee, areas, maps, &found);
 	if (ret == 0 && found.n) {
-		areas_set_entry(areas, entry);
+		areas_set_entry(areas, entry, NULL);
 		thread = caller(tracee_threads(tracee));
 		ret = thread ? areas_unmap(areas, thread, err) : -EAGAIN;
 	}
@@ -222,7 +225,8 @@ static int remove_stopped(struct tracee *tracee, pid_t owner, u64 entry, const s
 	return ret;
 }
 
-static int remove_once(struct tracee *tracee, pid_t owner, u64 entry, struct err *err)
+static int remove_once(struct tracee *tracee, const struct leftovers_of *of, u64 entry,
+		       struct err *err)
 {
 	struct maps maps;
 	int ret = tracee_stop_all(tracee, err);
@@ -231,7 +235,7 @@ static int remove_once(struct tracee *tracee, pid_t owner, u64 entry, struct err
 		ret = maps_read(&maps, tracee_pid(tracee), err);
 	if (ret)
 		return ret;
-	ret = remove_stopped(tracee, owner, entry, &maps, err);
+	ret = remove_stopped(tracee, of, entry, &maps, err);
 	maps_deinit(&maps);
 	return ret;
 }
@@ -246,7 +250,8 @@ static struct tracee *seize_when_free(pid_t pid, u32 patience_ms, struct err *er
 	return tracee_seize(pid, err);
 }
 
-static int remove_all(pid_t pid, pid_t owner, u64 entry, u32 patience_ms, struct err *err)
+static int remove_all(pid_t pid, const struct leftovers_of *of, u64 entry, u32 patience_ms,
+		      struct err *err)
 {
 	struct timespec nap = {.tv_nsec = NAP_NS};
 	int ret = -EAGAIN;
@@ -257,7 +262,7 @@ static int remove_all(pid_t pid, pid_t owner, u64 entry, u32 patience_ms, struct
 
 		if (!tracee)
 			return -ESRCH;
-		ret = remove_once(tracee, owner, entry, err);
+		ret = remove_once(tracee, of, entry, err);
 		tracee_detach(tracee);
 		tracee_destroy(tracee);
 		if (ret == -EAGAIN)
@@ -271,7 +276,7 @@ static int remove_all(pid_t pid, pid_t owner, u64 entry, u32 patience_ms, struct
 	return ret;
 }
 
-int leftovers_remove(pid_t pid, pid_t owner, u32 patience_ms, struct err *err)
+int leftovers_remove(pid_t pid, const struct leftovers_of *of, u32 patience_ms, struct err *err)
 {
 	struct proc_identity identity;
 	struct found found = {0};
@@ -281,7 +286,7 @@ int leftovers_remove(pid_t pid, pid_t owner, u32 patience_ms, struct err *err)
 
 	if (ret)
 		return ret;
-	ret = find_and_lift(pid, owner, &mem, &found);
+	ret = find_and_lift(pid, of, &mem, &found);
 	if (ret)
 		err_sys(&ours, -ret, "cannot look for traces of an earlier memattach in process %d",
 			(int)pid);
@@ -289,7 +294,7 @@ int leftovers_remove(pid_t pid, pid_t owner, u32 patience_ms, struct err *err)
 		ret = proc_identity_read(&identity, pid, &ours);
 	if (ret == 0) {
 		if (found.n || (identity.entry && remote_code_at(&mem, identity.entry)))
-			ret = remove_all(pid, owner, identity.entry, patience_ms, &ours);
+			ret = remove_all(pid, of, identity.entry, patience_ms, &ours);
 		proc_identity_deinit(&identity);
 	}
 	free(found.starts);

@@ -12,17 +12,18 @@
  * needed to take it out.
  */
 
-/*
- * owner is the process id of the memattach whose traces are meant; 0 means
- * anybody's, which is right when the target has no tracer.
- */
+/* Whose traces are meant. */
+struct leftovers_of {
+	pid_t owner; /* process id of the memattach that was killed; 0: anybody's, right when there is no tracer */
+	u64 unfinished; /* where it was about to map an area, which has no header yet; 0: nowhere */
+};
 
 /*
  * Only puts the bytes under the breakpoints back, through mem, without stopping
  * anything: quick, and possible with a descriptor that was opened earlier.
  * Returns how many areas there are, or -errno.
  */
-int leftovers_lift(pid_t pid, pid_t owner, const struct proc_mem *mem);
+int leftovers_lift(pid_t pid, const struct leftovers_of *of, const struct proc_mem *mem);
 
 /*
  * Takes everything out: breakpoints, threads in displaced code, the handler,
@@ -30,6 +31,6 @@ int leftovers_lift(pid_t pid, pid_t owner, const struct proc_mem *mem);
  * how many areas were removed, 0 if there was nothing, or -errno with err filled;
  * the breakpoints are gone in that case, too.
  */
-int leftovers_remove(pid_t pid, pid_t owner, u32 patience_ms, struct err *err);
+int leftovers_remove(pid_t pid, const struct leftovers_of *of, u32 patience_ms, struct err *err);
 
 #endif

@@ -60,9 +60,9 @@ void probes_destroy(struct probes *probes)
 	free(probes);
 }
 
-void probes_set_entry(struct probes *probes, u64 entry)
+void probes_set_entry(struct probes *probes, u64 entry, u64 *unfinished)
 {
-	areas_set_entry(probes->areas, entry);
+	areas_set_entry(probes->areas, entry, unfinished);
 }
 
 int probes_add(struct probes *probes, u64 address, u32 module, const struct call_spec *spec,

@@ -59,8 +59,12 @@ struct probes *probes_create(struct tracee *tracee, struct unwinder *unwinder, u
 			     const struct probe_host *host, struct err *err);
 void probes_destroy(struct probes *probes);
 
-/* Where the program starts, code that it will not run again: system calls are injected there. */
-void probes_set_entry(struct probes *probes, u64 entry);
+/*
+ * Where the program starts, code that it will not run again: system calls are
+ * injected there. *unfinished, if not NULL, holds where an area is being mapped
+ * until it has its header.
+ */
+void probes_set_entry(struct probes *probes, u64 entry, u64 *unfinished);
 
 /* Makes ready a probe of the allocator function at address, in module. 0; -errno with err filled. */
 int probes_add(struct probes *probes, u64 address, u32 module, const struct call_spec *spec,
