@@ -14,7 +14,7 @@
  * Slabs from this one on ask for huge pages: at tens of megabytes nearly every
  * event would be a TLB miss, too, while a small ledger must not take 2 MB.
  */
-#define HUGE_FROM 32
+#define HUGE_FROM 10
 
 /*
  * Unused pages that stay resident: one for this many in use; and while there

@@ -25,10 +25,10 @@
  *
  * Growth within a shard: when its slots are 84 % full it gets one more page and
  * its entries are placed anew. With k pages that costs about k moves per entry
- * added, and wastes about 1/2k of the memory: hence k between 4 and 16.
+ * added, and wastes about 1/2k of the memory: hence k between 3 and 12.
  *
  * Growth of the table, linear hashing (W. Litwin, "Linear hashing: a new tool
- * for file and table addressing", VLDB 1980): with more than 8 full pages a
+ * for file and table addressing", VLDB 1980): with more than 6 full pages a
  * shard on average, shard n - 2^i (2^i <= n) is split: its entries whose hash
  * has bit i set move to the new shard n. So shards are split in order, one
  * after the other, and at no moment more than one of them moves. A shrinking

@@ -13,7 +13,7 @@
 #include "ledger/table_shard.h"
 
 /* Entries in an average shard above which the table gets one shard more. */
-#define SHARD_FULL (8 * PAGE_FULL)
+#define SHARD_FULL (6 * PAGE_FULL)
 /* The table loses a shard when the others would have no more than this. */
 #define SHARD_FULL_AFTER_MERGE (SHARD_FULL / 10 * 9)
 
