@@ -14,6 +14,7 @@
 #include "attach/ptrace.h"
 #include "base/clock.h"
 #include "base/vec.h"
+#include "proc/status.h"
 
 /* Milliseconds in which vfork parents, which cannot be stopped, are waited for when all are let go. */
 #define LATE_TRIES 1000
@@ -280,6 +281,41 @@ static int pending_signal(struct tracee *tracee, struct thread *thread)
 }
 
 /*
+ * A signal came after the stop, or with it, and its handler runs as soon as the
+ * thread goes on. One for the whole process goes to its first thread if that can
+ * take it (wants_signal in the kernel).
+ */
+static bool handler_awaits(const struct tracee *tracee, const struct thread *thread)
+{
+	struct proc_status status;
+	u64 pending;
+
+	if (proc_status_read(&status, thread->tid, NULL))
+		return false;
+	pending = status.sig_pending;
+	if (thread->tid == tracee->pid)
+		pending |= status.shared_pending;
+	return pending & status.sig_caught & ~status.sig_blocked;
+}
+
+/*
+ * The call that our stop interrupted goes on, unless a handler interrupts it, too.
+ * A signal that comes later, but before the thread has a CPU, has its handler run
+ * before the call instead. Detaching at the entry of the call would be no
+ * better: detach itself sets TIF_SIGPENDING, and the call would return EINTR.
+ */
+static void restart_call(struct tracee *tracee, struct thread *thread)
+{
+	bool changed;
+
+	if (tracee_get_regs(thread))
+		return;
+	changed = handler_awaits(tracee, thread) ? eintr_redo(thread) : eintr_undo(thread);
+	if (changed)
+		tracee_set_regs(thread);
+}
+
+/*
  * int3 in a thread that blocks SIGTRAP unblocks it (force_sig in the kernel).
  * Whether it was blocked cannot be asked afterwards. A thread that has SIGILL
  * and SIGABRT blocked has used sigfillset, and had SIGTRAP blocked, too, unless it
@@ -309,8 +345,8 @@ void tracee_detach(struct tracee *tracee)
 		if (thread->state != THREAD_STOPPED)
 			continue;
 		sig = pending_signal(tracee, thread);
-		if (!sig && tracee_get_regs(thread) == 0 && eintr_undo(thread))
-			tracee_set_regs(thread);
+		if (!sig)
+			restart_call(tracee, thread);
 		restore_mask(thread);
 		tracee_detach_thread(tracee, thread, sig);
 	}

@@ -5,6 +5,7 @@
  *
  *	status		-> "returned CALLS eintr CALLS", of those that wait without a limit
  *	interrupt	every one of these gets a signal with a handler	-> "interrupted THREADS"
+ *	nudge		the same until each has returned once	-> "nudged"
  *	ignored		every one gets signals that are ignored	-> "sent"
  *	timed		the threads with a time limit start again	-> "timed THREADS"
  *	finished	waits for these; their times must be right	-> "right"
@@ -221,34 +222,35 @@ struct call {
 	pid_t tid;
 	long elapsed_ms; /* of a timed one */
 	int got;
+	long returns; /* of an endless one, with EINTR */
 };
 
 static struct call endless[] = {
-	{"read", wait_read, 0, SYS_read, 0, 0, 0, 0},
-	{"recv", wait_recv, 0, SYS_recvfrom, 0, 0, 0, 0},
-	{"accept", wait_accept, 0, SYS_accept, 0, 0, 0, 0},
-	{"epoll_wait", wait_epoll, 0, SYS_epoll_wait, 0, 0, 0, 0},
-	{"epoll_pwait", wait_epoll_pwait, 0, SYS_epoll_pwait, 0, 0, 0, 0},
-	{"poll", wait_poll, 0, SYS_poll, 0, 0, 0, 0},
-	{"select", wait_select, 0, SYS_pselect6, 0, 0, 0, 0},
-	{"futex", wait_futex, 0, SYS_futex, 0, 0, 0, 0},
-	{"semop", wait_semop, 0, SYS_semtimedop, 0, 0, 0, 0},
-	{"msgrcv", wait_msgrcv, 0, SYS_msgrcv, 0, 0, 0, 0},
-	{"sigwaitinfo", wait_sigwaitinfo, 0, SYS_rt_sigtimedwait, 0, 0, 0, 0},
-	{"nanosleep", wait_long_sleep, 0, SYS_clock_nanosleep, 0, 0, 0, 0},
+	{"read", wait_read, 0, SYS_read, 0, 0, 0, 0, 0},
+	{"recv", wait_recv, 0, SYS_recvfrom, 0, 0, 0, 0, 0},
+	{"accept", wait_accept, 0, SYS_accept, 0, 0, 0, 0, 0},
+	{"epoll_wait", wait_epoll, 0, SYS_epoll_wait, 0, 0, 0, 0, 0},
+	{"epoll_pwait", wait_epoll_pwait, 0, SYS_epoll_pwait, 0, 0, 0, 0, 0},
+	{"poll", wait_poll, 0, SYS_poll, 0, 0, 0, 0, 0},
+	{"select", wait_select, 0, SYS_pselect6, 0, 0, 0, 0, 0},
+	{"futex", wait_futex, 0, SYS_futex, 0, 0, 0, 0, 0},
+	{"semop", wait_semop, 0, SYS_semtimedop, 0, 0, 0, 0, 0},
+	{"msgrcv", wait_msgrcv, 0, SYS_msgrcv, 0, 0, 0, 0, 0},
+	{"sigwaitinfo", wait_sigwaitinfo, 0, SYS_rt_sigtimedwait, 0, 0, 0, 0, 0},
+	{"nanosleep", wait_long_sleep, 0, SYS_clock_nanosleep, 0, 0, 0, 0, 0},
 };
 #define ENDLESS (sizeof(endless) / sizeof(endless[0]))
 
 static struct call timed[] = {
-	{"nanosleep", timed_nanosleep, 0, SYS_clock_nanosleep, 0, 0, 0, 0},
-	{"clock_nanosleep", timed_clock_nanosleep, 0, SYS_clock_nanosleep, 0, 0, 0, 0},
-	{"epoll_wait", timed_epoll, 0, SYS_epoll_wait, 0, 0, 0, 0},
-	{"poll", timed_poll, 0, SYS_poll, 0, 0, 0, 0},
-	{"select", timed_select, 0, SYS_pselect6, 0, 0, 0, 0},
-	{"futex", timed_futex, ETIMEDOUT, SYS_futex, 0, 0, 0, 0},
-	{"semtimedop", timed_semtimedop, EAGAIN, SYS_semtimedop, 0, 0, 0, 0},
-	{"sigtimedwait", timed_sigtimedwait, EAGAIN, SYS_rt_sigtimedwait, 0, 0, 0, 0},
-	{"recv", timed_recv, EAGAIN, SYS_recvfrom, 0, 0, 0, 0},
+	{"nanosleep", timed_nanosleep, 0, SYS_clock_nanosleep, 0, 0, 0, 0, 0},
+	{"clock_nanosleep", timed_clock_nanosleep, 0, SYS_clock_nanosleep, 0, 0, 0, 0, 0},
+	{"epoll_wait", timed_epoll, 0, SYS_epoll_wait, 0, 0, 0, 0, 0},
+	{"poll", timed_poll, 0, SYS_poll, 0, 0, 0, 0, 0},
+	{"select", timed_select, 0, SYS_pselect6, 0, 0, 0, 0, 0},
+	{"futex", timed_futex, ETIMEDOUT, SYS_futex, 0, 0, 0, 0, 0},
+	{"semtimedop", timed_semtimedop, EAGAIN, SYS_semtimedop, 0, 0, 0, 0, 0},
+	{"sigtimedwait", timed_sigtimedwait, EAGAIN, SYS_rt_sigtimedwait, 0, 0, 0, 0, 0},
+	{"recv", timed_recv, EAGAIN, SYS_recvfrom, 0, 0, 0, 0, 0},
 };
 #define TIMED (sizeof(timed) / sizeof(timed[0]))
 
@@ -281,6 +283,7 @@ static void *wait_endlessly(void *arg)
 		if (waking)
 			return NULL;
 		__atomic_fetch_add(&returned, 1, __ATOMIC_RELAXED);
+		__atomic_fetch_add(&call->returns, 1, __ATOMIC_RELAXED);
 		if (error == EINTR)
 			__atomic_fetch_add(&interrupted, 1, __ATOMIC_RELAXED);
 		else
@@ -352,6 +355,30 @@ static void interrupt_all(void)
 	for (size_t i = 0; i < ENDLESS; i++)
 		await_call(&endless[i]);
 	say("interrupted %ld", interrupted);
+}
+
+/*
+ * The same in the moment of detach: a signal that comes while a thread is about
+ * to make its call again runs its handler before the call, so it may take more
+ * than one. What must not be is a return without a handler.
+ */
+static void nudge(void)
+{
+	struct timespec pause = {.tv_nsec = 20000000};
+
+	for (size_t i = 0; i < ENDLESS; i++) {
+		long before = __atomic_load_n(&endless[i].returns, __ATOMIC_RELAXED);
+
+		while (__atomic_load_n(&endless[i].returns, __ATOMIC_RELAXED) == before) {
+			pthread_kill(endless[i].thread, SIGUSR1);
+			nanosleep(&pause, NULL);
+		}
+	}
+	for (size_t i = 0; i < ENDLESS; i++)
+		await_call(&endless[i]);
+	if (returned > handled)
+		hurt("%ld calls were interrupted by %ld handlers", returned, handled);
+	say("nudged");
 }
 
 static void ignored_signals(void)
@@ -448,6 +475,8 @@ int main(void)
 			say("returned %ld eintr %ld", returned, interrupted);
 		} else if (after(line, "interrupt")) {
 			interrupt_all();
+		} else if (after(line, "nudge")) {
+			nudge();
 		} else if (after(line, "ignored")) {
 			ignored_signals();
 		} else if (after(line, "timed")) {
