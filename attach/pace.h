@@ -23,7 +23,7 @@ struct pace {
 /* An event was a breakpoint that came at now (clock_ns). */
 void pace_event(struct pace *pace, u64 now);
 
-/* The events have ended for now, or are of another kind: sleep until the next one. */
+/* The events have ended for the moment, or are of another kind: sleep until the next one. */
 void pace_rest(struct pace *pace);
 
 /* Until when (clock_ns) to poll for the next event; 0: sleep at once. */
