@@ -94,3 +94,23 @@ void m_ages(u32 stack, u32 now)
 	s->oldest_age = ages[n - 1];
 	s->median_age = n % 2 ? ages[n / 2] : (ages[n / 2 - 1] + ages[n / 2]) / 2;
 }
+
+bool m_same_totals(const struct ledger_totals *a, const struct ledger_totals *b)
+{
+	return a->live_bytes == b->live_bytes && a->live_blocks == b->live_blocks &&
+	       a->total_bytes == b->total_bytes && a->total_allocations == b->total_allocations &&
+	       a->total_frees == b->total_frees && a->unknown_frees == b->unknown_frees &&
+	       a->failed_allocations == b->failed_allocations && a->replaced == b->replaced &&
+	       a->temporary == b->temporary && a->peak_bytes == b->peak_bytes &&
+	       a->peak_time == b->peak_time;
+}
+
+bool m_same_site(const struct ledger_site *a, const struct ledger_site *b)
+{
+	return a->stack == b->stack && a->live_bytes == b->live_bytes &&
+	       a->live_blocks == b->live_blocks && a->peak_bytes == b->peak_bytes &&
+	       a->total_bytes == b->total_bytes && a->total_allocations == b->total_allocations &&
+	       a->total_frees == b->total_frees && a->temporary == b->temporary &&
+	       a->largest == b->largest && a->oldest_age == b->oldest_age &&
+	       a->median_age == b->median_age;
+}

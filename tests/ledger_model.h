@@ -47,6 +47,10 @@ void m_count_free(const struct m_block *m, u32 thread);
 /* Fills in the ages of a stack's site. */
 void m_ages(u32 stack, u32 now);
 
+/* Field by field: the padding between fields is anything. */
+bool m_same_totals(const struct ledger_totals *a, const struct ledger_totals *b);
+bool m_same_site(const struct ledger_site *a, const struct ledger_site *b);
+
 /* For qsort. */
 int compare_u32(const void *a, const void *b);
 

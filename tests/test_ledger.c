@@ -163,7 +163,7 @@ static void check_sites(u32 now)
 	}
 	ck_assert_uint_eq(count, expected);
 	for (size_t i = 0; i < count; i++)
-		ck_assert_mem_eq(&sites[i], &model.site[sites[i].stack], sizeof(*sites));
+		ck_assert(m_same_site(&sites[i], &model.site[sites[i].stack]));
 	free(sites);
 }
 
@@ -211,7 +211,7 @@ START_TEST(agrees_with_a_plain_model)
 			do_free(i, thread, now);
 		}
 		t = totals();
-		if (memcmp(&t, &model.t, sizeof(t)))
+		if (!m_same_totals(&t, &model.t))
 			ck_abort_msg("totals differ after event %u", op);
 		if (op % 1000 == 0)
 			check_sites(now);
@@ -238,6 +238,10 @@ START_TEST(empty_ledger)
 	ck_assert(!ledger_free(ledger, 0x1000, 0, 0));
 	ck_assert_uint_eq(totals().unknown_frees, 1);
 	ck_assert_uint_le(ledger_memory(ledger), 4096);
+	ck_assert(!ledger_has(ledger, 0x1000));
+	alloc_at(0x1000, 1, 0, 0, 0);
+	ck_assert(ledger_has(ledger, 0x1000));
+	ck_assert_uint_eq(totals().unknown_frees, 1); /* asking counts nothing */
 	ledger_destroy(NULL);
 }
 END_TEST
@@ -296,7 +300,11 @@ START_TEST(what_is_temporary)
 	ck_assert_uint_eq(totals().temporary, ++expected);
 	ledger_free(ledger, 0x1000, 1, 0); /* both are still the last of their threads */
 	ledger_free(ledger, 0x3000, 0, 0);
-	ck_assert_uint_eq(totals().temporary, expected + 2);
+	ck_assert_uint_eq(totals().temporary, expected += 2);
+	alloc_at(0x1000, 1, 0, 0, 0); /* a later thread with the number of one that ended */
+	ledger_thread_ended(ledger, 0);
+	ledger_free(ledger, 0x1000, 0, 0);
+	ck_assert_uint_eq(totals().temporary, expected);
 }
 END_TEST
 
