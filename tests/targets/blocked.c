@@ -16,6 +16,7 @@
 #include <linux/futex.h>
 #include <poll.h>
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -445,6 +446,8 @@ static void prepare(void)
 	struct sigaction action = {.sa_handler = on_signal};
 	struct epoll_event event = {.events = EPOLLIN};
 
+	/* Where permitted: semaphores and queues that go with the process, even when it is killed. */
+	unshare(CLONE_NEWIPC);
 	sigaction(SIGUSR1, &action, NULL);
 	signal(SIGUSR2, SIG_IGN);
 	sigemptyset(&wanted);
