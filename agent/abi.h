@@ -4,30 +4,34 @@
 
 #include <stdint.h>
 
+#include "agent/channel.h"
+
 /*
  * The memory that memattach maps into a target (an area), as both sides see it:
  *
- *	+0x0000	 struct agent_header
- *	+0x0100	 the agent's code: the SIGTRAP handler
- *	+0x1000	 table: for each slot the breakpoint that it belongs to
- *	+0x8000	 slots: displaced instructions, AGENT_SLOT_SIZE bytes each
+ *	+0x00000 struct agent_header
+ *	+0x00100 the agent's code
+ *	+0x04000 table: for each slot the address that it belongs to
+ *	+0x08000 slots: displaced instructions, struct agent_slot each
+ *	+0x3f000 struct agent_control: a page of its own, writable, zero in a forked child
  *	+0x40000 end
  *
  * An area is aligned to its size, so that code in it finds its header from its
- * own address. The target cannot write to it. Everything that is needed to take
- * memattach's traces out of the target again stands in it, so that a later
- * memattach can do that if this one is killed.
+ * own address. But for the last page the target cannot write to it. Everything
+ * that is needed to take memattach's traces out of the target again stands in it,
+ * so that a later memattach can do that if this one is killed.
  */
 #define AGENT_AREA_SIZE  0x40000UL
 #define AGENT_CODE       0x100UL
-#define AGENT_CODE_MAX   0xf00UL
-#define AGENT_TABLE      0x1000UL
+#define AGENT_CODE_MAX   0x3f00UL
+#define AGENT_TABLE      0x4000UL
 #define AGENT_SLOTS      0x8000UL
-#define AGENT_SLOT_SIZE  64UL
-#define AGENT_SLOT_COUNT 3584UL
+#define AGENT_SLOT_SIZE  128UL
+#define AGENT_SLOT_COUNT 1760UL
+#define AGENT_CONTROL    0x3f000UL
 
 #define AGENT_MAGIC_0 0x636174746174656dULL
-#define AGENT_MAGIC_1 0x0001000061657261ULL /* its last two bytes are the version of this layout */
+#define AGENT_MAGIC_1 0x0002000061657261ULL /* its last two bytes are the version of this layout */
 
 /* struct sigaction of the kernel, x86-64. */
 struct agent_sigaction {
@@ -44,31 +48,80 @@ struct agent_header {
 	uint64_t
 		installed; /* the SIGTRAP handler is this area's, and previous is what it replaced */
 	struct agent_sigaction previous;
+	uint64_t channel; /* where the channel (agent/channel.h) is mapped, 0: nowhere */
+	uint64_t channel_size;
 };
 
 /*
- * An entry of the table: the address of the breakpoint, in its top byte the
- * target's own byte there. 0: the slot is free.
+ * The switch of the jump probes of an area, on a page that the kernel wipes in a
+ * forked child (MADV_WIPEONFORK): there the channel is gone (MADV_DONTFORK), and
+ * the probes pass everything on.
+ */
+struct agent_control {
+	uint64_t channel; /* its address: calls are recorded. 0: they are passed on */
+};
+
+/*
+ * An entry of the table: the address of the breakpoint or patched function, in
+ * its top byte the target's own byte there. 0: the slot is free.
  */
 #define AGENT_ENTRY_ADDRESS(entry) ((entry)&0x00ffffffffffffffULL)
 #define AGENT_ENTRY_BYTE(entry)    ((uint8_t)((entry) >> 56))
 #define AGENT_ENTRY(address, byte) ((address) | (uint64_t)(byte) << 56)
 
-/*
- * A slot's last two bytes: how long the displaced instruction is, and the offset
- * in the slot behind its copy (0: there is no such place). 0, 0: the slot holds
- * no code, the instruction can only run in its own place.
- */
-#define AGENT_SLOT_LENGTH 62
-#define AGENT_SLOT_AFTER  63
-#define AGENT_SLOT_CODE   62 /* bytes of a slot that may hold code */
+/* What a probed function does: which way its calls go through the agent. */
+enum agent_shape {
+	AGENT_SHAPE_NONE,    /* a breakpoint: memattach knows */
+	AGENT_SHAPE_ALLOC,   /* returns a block */
+	AGENT_SHAPE_FREE,    /* frees a block; calls that it makes count */
+	AGENT_SHAPE_NESTS,   /* frees a block; calls that it makes do not count */
+	AGENT_SHAPE_REALLOC, /* resizes a block */
+	AGENT_SHAPE_NEW,     /* as ALLOC, but fails by an exception: see agent_slot.nothrow */
+};
+
+#define AGENT_SLOT_CODE  64
+#define AGENT_SLOT_STUB  64
+#define AGENT_SLOT_STEPS 7 /* five instructions at most, and the end of each */
+#define AGENT_JUMP       5 /* bytes of the jump that is patched over a function's beginning */
+
+/* Flags of a slot. */
+#define AGENT_SLOT_JUMP  1 /* the function begins with a jump to stub (otherwise: with an int3) */
+#define AGENT_SLOT_FREES 2 /* a realloc that frees the block if it fails */
+#define AGENT_SLOT_LEAF  4 /* it calls no other probed function */
+
+struct agent_slot {
+	uint8_t code[AGENT_SLOT_CODE]; /* the displaced instructions, and a jump back behind them */
+	uint8_t stub[16]; /* of a jump probe: push %rax; lea slot, %rax; jmp agent_enter */
+	uint8_t displaced; /* bytes that were displaced. 0: no code, it can only run in its own place */
+	uint8_t flags;
+	uint8_t shape;                 /* enum agent_shape */
+	uint8_t ptr, size, count, out; /* arguments as in probe/allocators.h, from 1; 0: none */
+	uint8_t steps;                 /* how many of from and to are valid; 0 or more */
+	/*
+	 * A thread at code + to[i] is in the state of the program at original + from[i].
+	 * A breakpoint's or function's first step is 0, 0.
+	 */
+	uint8_t from[AGENT_SLOT_STEPS], to[AGENT_SLOT_STEPS];
+	uint8_t original[16]; /* the target's own bytes: displaced of them */
+	uint8_t unused[2];
+	uint64_t nothrow; /* SHAPE_NEW: code that does the same and returns NULL on failure */
+};
+
+_Static_assert(sizeof(struct agent_slot) == AGENT_SLOT_SIZE, "a slot has its size");
+_Static_assert(AGENT_SLOTS + AGENT_SLOT_COUNT * AGENT_SLOT_SIZE == AGENT_CONTROL,
+	       "slots fill an area");
+_Static_assert(AGENT_TABLE + AGENT_SLOT_COUNT * 8 <= AGENT_SLOTS, "the table has room");
 
 /* The agent's code, to be copied to AGENT_CODE: entry points at these offsets in it. */
-#define AGENT_ENTRY_HANDLER  0
-#define AGENT_ENTRY_RESTORER 16
+#define AGENT_ENTRY_HANDLER  0  /* the SIGTRAP handler */
+#define AGENT_ENTRY_RESTORER 16 /* its way back */
+#define AGENT_ENTRY_CALL     32 /* where stubs jump to */
+#define AGENT_ENTRY_ASK      48 /* int3; ret: a question to memattach, see agent/channel.h */
 
-/* In memattach: the code (agent/blob.S). */
+/* In memattach: the code (agent/blob.S), and the ELF file that it is from, with unwind information. */
 extern const uint8_t agent_code[];
 extern const uint8_t agent_code_end[];
+extern const uint8_t agent_elf[];
+extern const uint8_t agent_elf_end[];
 
 #endif

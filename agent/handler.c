@@ -80,7 +80,7 @@ static uint64_t find(uint64_t address)
 
 			if (!table[i] || AGENT_ENTRY_ADDRESS(table[i]) != address)
 				continue;
-			if (((const uint8_t *)slot)[AGENT_SLOT_LENGTH])
+			if (((const struct agent_slot *)slot)->displaced)
 				return slot;
 			return restore_in_place(address, AGENT_ENTRY_BYTE(table[i])) ? 0 : address;
 		}

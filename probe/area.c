@@ -86,22 +86,31 @@ static u64 table_entry(u64 slot)
 	return start + AGENT_TABLE + (slot - start - AGENT_SLOTS) / AGENT_SLOT_SIZE * sizeof(u64);
 }
 
-int areas_fill_slot(struct areas *areas, u64 slot, u64 address, u8 byte,
-		    const struct slot_code *code)
+int areas_write_slot(struct areas *areas, u64 at, u64 address, const struct agent_slot *slot)
 {
 	const struct proc_mem *mem = tracee_mem(areas->tracee);
-	u64 entry = AGENT_ENTRY(address, byte);
-	u8 bytes[AGENT_SLOT_SIZE] = {0};
-	int ret;
+	u64 entry = AGENT_ENTRY(address, slot->original[0]);
+	/* The code first: the agent believes the table. */
+	int ret = proc_mem_write(mem, at, slot, sizeof(*slot));
+
+	return ret ? ret : proc_mem_write(mem, table_entry(at), &entry, sizeof(entry));
+}
+
+int areas_fill_slot(struct areas *areas, u64 at, u64 address, u8 byte, const struct slot_code *code)
+{
+	struct agent_slot slot = {.original = {byte}};
 
 	if (code) {
-		memcpy(bytes, code->bytes, code->length);
-		bytes[AGENT_SLOT_LENGTH] = (u8)code->instruction_length;
-		bytes[AGENT_SLOT_AFTER] = (u8)code->after;
+		memcpy(slot.code, code->bytes, code->length);
+		slot.displaced = (u8)code->instruction_length;
+		slot.steps = 1;
+		if (code->after) {
+			slot.from[1] = slot.displaced;
+			slot.to[1] = (u8)code->after;
+			slot.steps = 2;
+		}
 	}
-	/* The code first: the agent believes the table. */
-	ret = proc_mem_write(mem, slot, bytes, sizeof(bytes));
-	return ret ? ret : proc_mem_write(mem, table_entry(slot), &entry, sizeof(entry));
+	return areas_write_slot(areas, at, address, &slot);
 }
 
 void areas_give_slot(struct areas *areas, u64 slot)
@@ -142,24 +151,27 @@ bool areas_wanted(const struct areas *areas, u64 address)
 enum area_place areas_translate(const struct areas *areas, struct thread_regs *regs)
 {
 	const struct proc_mem *mem = tracee_mem(areas->tracee);
-	u64 pc = regs_pc(regs), slot = pc & ~(AGENT_SLOT_SIZE - 1);
+	u64 pc = regs_pc(regs), at = pc & ~(AGENT_SLOT_SIZE - 1);
 	const struct area *area = area_of(areas, pc);
-	u8 bytes[AGENT_SLOT_SIZE];
+	struct agent_slot slot;
 	u64 entry;
 
 	if (!area)
 		return AREA_OUTSIDE;
-	if (pc - area->start < AGENT_SLOTS)
+	if (pc - area->start < AGENT_SLOTS || pc - area->start >= AGENT_CONTROL)
 		return AREA_IN_AGENT;
-	if (proc_mem_read(mem, table_entry(slot), &entry, sizeof(entry)) !=
-		    (ssize_t)sizeof(entry) ||
-	    proc_mem_read(mem, slot, bytes, sizeof(bytes)) != (ssize_t)sizeof(bytes) || !entry)
+	if (proc_mem_read(mem, table_entry(at), &entry, sizeof(entry)) != (ssize_t)sizeof(entry) ||
+	    proc_mem_read(mem, at, &slot, sizeof(slot)) != (ssize_t)sizeof(slot) || !entry ||
+	    pc - at >= AGENT_SLOT_CODE)
 		return AREA_IN_AGENT;
-	if (bytes[AGENT_SLOT_AFTER] && pc == slot + bytes[AGENT_SLOT_AFTER]) {
-		regs->u.rip = AGENT_ENTRY_ADDRESS(entry) + bytes[AGENT_SLOT_LENGTH];
+	for (u32 i = 1; i < slot.steps && i < AGENT_SLOT_STEPS; i++) {
+		if (pc != at + slot.to[i])
+			continue;
+		regs->u.rip = AGENT_ENTRY_ADDRESS(entry) + slot.from[i];
 		return AREA_BEHIND;
 	}
-	if (pc != slot && !bytes[AGENT_SLOT_AFTER] && bytes[0] == PUSH_IMM32)
+	/* A call of which the first half, a push, is done. */
+	if (pc != at && slot.steps == 1 && slot.code[0] == PUSH_IMM32)
 		regs->u.rsp += sizeof(u64);
 	regs->u.rip = AGENT_ENTRY_ADDRESS(entry);
 	return AREA_AT_BREAKPOINT;

@@ -37,8 +37,11 @@ u64 areas_take_slot(struct areas *areas, u64 address);
  * under which stands byte, and puts the displaced instruction into it; code NULL:
  * it can only run in its own place. 0 or -errno.
  */
-int areas_fill_slot(struct areas *areas, u64 slot, u64 address, u8 byte,
+int areas_fill_slot(struct areas *areas, u64 at, u64 address, u8 byte,
 		    const struct slot_code *code);
+
+/* The same with a slot that is made already, for the function or breakpoint at address. */
+int areas_write_slot(struct areas *areas, u64 at, u64 address, const struct agent_slot *slot);
 
 /* Gives back a slot that nothing jumps to any more. 0 is no slot. */
 void areas_give_slot(struct areas *areas, u64 slot);

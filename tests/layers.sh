@@ -20,16 +20,16 @@ done | awk '
 BEGIN {
 	# Downwards only. A name with a slash allows that one header, not its folder.
 	allowed["main"]    = "main session report base"
-	allowed["session"] = "session probe heap attach unwind symbols ledger proc base"
-	allowed["probe"]   = "probe attach unwind agent/abi.h proc base"
+	allowed["session"] = "session agent/channel.h probe heap attach unwind symbols ledger proc base"
+	allowed["probe"]   = "probe attach unwind agent/abi.h agent/channel.h proc base"
 	allowed["heap"]    = "heap attach ledger symbols base"
 	allowed["report"]  = "report ledger symbols base"
 	allowed["attach"]  = "attach proc base"
 	allowed["symbols"] = "symbols proc base"
-	allowed["unwind"]  = "unwind agent/abi.h base"
+	allowed["unwind"]  = "unwind agent/abi.h agent/channel.h base"
 	allowed["ledger"]  = "ledger base"
 	allowed["proc"]    = "proc base"
-	allowed["agent"]   = "agent unwind/walk.h"
+	allowed["agent"]   = "agent unwind/walk.h unwind/table.h"
 	allowed["base"]    = "base"
 }
 

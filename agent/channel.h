@@ -1,0 +1,151 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef MEMATTACH_AGENT_CHANNEL_H
+#define MEMATTACH_AGENT_CHANNEL_H
+
+/*
+ * The channel: memory that memattach and the agent in the target share. The
+ * agent writes what it sees into the ring; memattach reads it, and writes what
+ * the agent needs to walk stacks.
+ *
+ *	struct channel		counters, switches, where the rest is
+ *	threads			struct channel_thread, CHANNEL_THREADS of them
+ *	known			u64, CHANNEL_KNOWN: hashes of stacks that memattach has
+ *	rules			u64, CHANNEL_RULES: cache of unwind rules by pc
+ *	ranges			struct channel_range, CHANNEL_RANGES: known stacks
+ *	filter			u8, CHANNEL_FILTER: sampled blocks that are live
+ *	modules			struct channel_module, two lists of CHANNEL_MODULES
+ *	ring			struct channel_record, ring_size of them
+ *	rows			struct unwind_row (unwind/table.h), rows_max of them
+ *
+ * The target may be hostile: memattach copies a word once and checks the copy.
+ *
+ * THE RING has one order for all threads, that in which places were taken (head
+ * was counted up): a free is put there before it runs, an allocation after it
+ * has returned, so a block's free is always before the next allocation of its
+ * address. A place is taken only when it is empty, and is written word by word,
+ * the first word last; that word has the lap in its top byte, by which memattach
+ * sees that the record is complete. From taking to completing are a dozen
+ * instructions; a signal that comes there is delivered by memattach only
+ * after it has sent the thread back and made the record void.
+ *
+ * STACKS travel once. A record has the stack's 64-bit hash; the frames are sent
+ * before that by the thread that does not find the hash in known, and only then
+ * put there: whoever finds it has its record behind the frames in the ring.
+ */
+#include <stdint.h>
+
+#define CHANNEL_MAGIC 0x6c656e6e61686320ULL
+
+#define CHANNEL_THREADS    4096U
+#define CHANNEL_KNOWN      (1U << 18)
+#define CHANNEL_RULES_BITS 14
+#define CHANNEL_RULES      (1U << CHANNEL_RULES_BITS)
+#define CHANNEL_RANGES     1024U
+#define CHANNEL_FILTER     (1U << 16)
+#define CHANNEL_MODULES    2048U
+#define CHANNEL_DEPTH_MAX  256U
+
+#define CHANNEL_LINE __attribute__((aligned(64)))
+
+/* Why something was not recorded. */
+enum channel_loss {
+	CHANNEL_LOSS_FULL,    /* the ring was full for too long */
+	CHANNEL_LOSS_THREADS, /* more threads than the table holds */
+	CHANNEL_LOSS_STACK,   /* a record whose stack could not be sent */
+	CHANNEL_LOSSES,
+};
+
+struct channel {
+	/* Written by memattach, rarely. */
+	uint64_t magic;
+	uint64_t size;         /* of all of it, bytes */
+	uint32_t ring_bits;    /* the ring has 1 << ring_bits records */
+	uint32_t depth;        /* frames of a stack at most */
+	uint32_t may_sleep;    /* the agent may make system calls to wait */
+	uint32_t list;         /* which of the two lists of modules is valid */
+	uint32_t modules_n[2]; /* how many modules they have */
+	uint64_t generation;   /* counted up whenever modules change; odd while they do */
+	uint64_t sample;       /* mean bytes between samples, 0: every allocation */
+	uint64_t seed;         /* of the hash of stacks */
+	uint64_t threads, known, rules, ranges, filter, modules, ring, rows; /* offsets */
+	uint64_t rows_max;
+
+	/* Written by memattach, all the time. */
+	CHANNEL_LINE uint64_t tail; /* records read so far */
+	uint64_t heartbeat;         /* changes as long as memattach reads the ring */
+
+	/* Written by the agent. */
+	CHANNEL_LINE uint64_t head; /* places taken so far */
+	CHANNEL_LINE uint64_t lost[CHANNEL_LOSSES];
+	uint64_t
+		waited; /* how long threads have waited for room since the ring last moved, in cycles */
+	uint64_t
+		stalled; /* heartbeat + 1 at which patience ended: nothing is recorded until it changes */
+};
+
+enum channel_kind {
+	CHANNEL_VOID,   /* nothing: the thread was interrupted, and has written another one */
+	CHANNEL_ALLOC,  /* address, size, hash, thread + known index */
+	CHANNEL_FAILED, /* -, size, -, thread */
+	CHANNEL_FREE,   /* address, sp at the entry, caller, thread */
+	CHANNEL_REALLOC_BEGIN,  /* old address, sp at the entry, -, thread */
+	CHANNEL_REALLOC_DONE,   /* new address or 0, size, hash, thread + known index */
+	CHANNEL_REALLOC_FAILED, /* -, size, -, thread */
+	CHANNEL_STACK,          /* sp, hash, -, -: frames of this stack follow */
+	CHANNEL_FRAMES,         /* sp, three lookup addresses */
+	CHANNEL_STACK_END,      /* sp, hash, number of frames | enum channel_end << 32, last pc */
+};
+
+/* How a walk has ended (enum unwind_end). */
+enum channel_end { CHANNEL_OUTERMOST, CHANNEL_DEPTH, CHANNEL_LOST };
+
+/* word[0]: lap in bits 56-63, kind in 48-55, address in 0-47. lap is position >> ring_bits, plus 1. */
+struct channel_record {
+	uint64_t word[4];
+};
+
+#define CHANNEL_WORD0(kind, address) ((uint64_t)(kind) << 48 | ((address)&0xffffffffffffULL))
+#define CHANNEL_KIND(word0)          ((enum channel_kind)((word0) >> 48 & 0xff))
+#define CHANNEL_ADDRESS(word0)       ((word0)&0xffffffffffffULL)
+#define CHANNEL_LAP(position, bits)  ((uint8_t)(((position) >> (bits)) + 1))
+
+/* word[3]: thread in bits 0-15, place in known in bits 16-47, CHANNEL_NO_PLACE if it is in none. */
+#define CHANNEL_THREAD(word3)        ((uint32_t)((word3)&0xffff))
+#define CHANNEL_PLACE(word3)         ((uint32_t)((word3) >> 16))
+#define CHANNEL_WORD3(thread, place) ((uint64_t)(place) << 16 | (thread))
+#define CHANNEL_NO_PLACE             0xffffffffU
+
+/* One thread of the target as the agent knows it: by its thread pointer (fs base). */
+struct channel_thread {
+	uint64_t key;       /* fs base, 0: free */
+	uint64_t low, high; /* the mapping that its stack is in: memory that may be read */
+	uint64_t open;      /* the stack pointer at the entry of the call under way, 0: none */
+	int64_t countdown;  /* bytes to the next sample */
+	uint64_t random;    /* state of its generator, 0: not begun */
+	uint64_t unused[10];
+};
+
+/* A stack that memattach was asked for: by sp >> CHANNEL_RANGE_SHIFT. */
+struct channel_range {
+	uint64_t low, high;
+};
+
+#define CHANNEL_RANGE_SHIFT 16
+
+/* A mapped module and its unwind rows. Ascending by start; they do not overlap. */
+struct channel_module {
+	uint64_t start, end;
+	uint64_t base;     /* address of offset 0 of its rows */
+	uint32_t first, n; /* its rows */
+};
+
+/*
+ * The question: the agent executes int3 at AGENT_ENTRY_ASK with the number in rax
+ * and an argument in rdi; memattach answers in rax. 0: nobody has answered.
+ */
+enum channel_question {
+	CHANNEL_ASK_RANGE =
+		1, /* rdi: struct channel_range *, its low is an address: fill it with its mapping */
+};
+
+#endif
