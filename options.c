@@ -12,6 +12,7 @@
 
 #define DEFAULT_TOP              10
 #define DEFAULT_PROC_INTERVAL_MS 100
+#define SAMPLE_MAX               (1ULL << 40) /* of --sample: agent/sample.h counts on it */
 
 const char options_help[] =
 	"usage: memattach [options] -p PID            profile a running process\n"
@@ -31,7 +32,9 @@ const char options_help[] =
 	"      --sort KEY           live, blocks, total, peak, temporary or growth (live)\n"
 	"      --depth N            most frames of a call stack, up to 256 (64)\n"
 	"      --unwind HOW         table, libdw or libunwind (table)\n"
-	"      --probe HOW          auto or trap (auto)\n"
+	"  -s, --sample BYTES       record one allocation in so many bytes on average; the figures\n"
+	"                           are estimates then (0: record every one; 512K is a good value)\n"
+	"      --probe HOW          auto, jump or trap (auto)\n"
 	"      --alloc SPEC         also record this function: [MODULE!]NAME or MODULE!0xOFFSET,\n"
 	"                           then [:size=ARG][:count=ARG][:out=ARG], counted from 1\n"
 	"      --free SPEC          likewise, then [:ptr=ARG]\n"
@@ -68,6 +71,7 @@ static const struct option long_options[] = {
 	{"interval", required_argument, NULL, 'i'},
 	{"output", required_argument, NULL, 'o'},
 	{"top", required_argument, NULL, 'n'},
+	{"sample", required_argument, NULL, 's'},
 	{"sort", required_argument, NULL, OPT_SORT},
 	{"depth", required_argument, NULL, OPT_DEPTH},
 	{"unwind", required_argument, NULL, OPT_UNWIND},
@@ -121,6 +125,32 @@ static int parse_seconds(const char *name, const char *text, double *value, stru
 	return 0;
 }
 
+/* Bytes up to SAMPLE_MAX, with an optional suffix K, M or G, powers of 1024. */
+static int parse_bytes(const char *name, const char *text, u64 *bytes, struct err *err)
+{
+	static const char suffixes[] = "KMG";
+	const char *suffix;
+	char *end;
+	u64 unit = 1;
+
+	errno = 0;
+	*bytes = strtoull(text, &end, 10);
+	suffix = *end ? strchr(suffixes, *end) : NULL;
+	if (suffix) {
+		unit = 1ULL << (10 * (suffix - suffixes + 1));
+		end++;
+	}
+	/* strtoull takes a sign, and blanks before it. */
+	if (errno || text[0] < '0' || text[0] > '9' || *end || *bytes > SAMPLE_MAX / unit)
+		return err_set(
+			err, EINVAL,
+			"%s takes a number of bytes up to 1024G, or with K, M or G behind it "
+			"as in 512K, not '%s'",
+			name, text);
+	*bytes *= unit;
+	return 0;
+}
+
 /* The position of text among n words. */
 static int parse_word(const char *name, const char *text, const char *const *words, int n,
 		      struct err *err)
@@ -165,7 +195,7 @@ static int add_output(struct options *options, const char *text, struct err *err
 static int take_word(struct options *options, int option, const char *text, struct err *err)
 {
 	static const char *const unwinds[] = {"table", "libdw", "libunwind"};
-	static const char *const probes[] = {"auto", "trap"};
+	static const char *const probes[] = {"auto", "jump", "trap"};
 	static const char *const colors[] = {"auto", "always", "never"};
 	int n;
 
@@ -176,6 +206,7 @@ static int take_word(struct options *options, int option, const char *text, stru
 		return n < 0 ? n : 0;
 	case OPT_PROBE:
 		n = parse_word("--probe", text, probes, ARRAY_SIZE(probes), err);
+		options->session.probe = (enum session_probe)n;
 		return n < 0 ? n : 0;
 	case OPT_COLOR:
 		n = parse_word("--color", text, colors, ARRAY_SIZE(colors), err);
@@ -211,6 +242,8 @@ static int take_number(struct options *options, int option, const char *text, st
 		return parse_seconds("-d", text, &session->duration, err);
 	case 'i':
 		return parse_seconds("-i", text, &session->interval, err);
+	case 's':
+		return parse_bytes("--sample", text, &session->sample, err);
 	case 'n':
 		return parse_u32("--top", text, 0, 1000000, &options->text.top, err);
 	case OPT_DEPTH:
@@ -313,8 +346,8 @@ int options_parse(struct options *options, int argc, char **argv, struct err *er
 	optind = 1;
 	/* "+" stops at the command in recording; a capture's name may stand before options. */
 	while ((option = getopt_long(argc, argv,
-				     options->mode == MODE_REPORT ? ":p:d:i:o:n:qv"
-								  : "+:p:d:i:o:n:qv",
+				     options->mode == MODE_REPORT ? ":p:d:i:o:n:s:qv"
+								  : "+:p:d:i:o:n:s:qv",
 				     long_options, NULL)) != -1) {
 		ret = take(options, option, argv, err);
 		if (ret)

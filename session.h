@@ -57,12 +57,21 @@ struct session_view {
 	size_t records_n;
 };
 
+/* How calls are noticed (--probe). */
+enum session_probe {
+	SESSION_PROBE_AUTO, /* jumps where they are safe, traps elsewhere */
+	SESSION_PROBE_JUMP, /* jumps; what they are not safe for gets a trap all the same, and is named */
+	SESSION_PROBE_TRAP, /* breakpoints only */
+};
+
 struct session_config {
 	pid_t pid; /* 0: start command */
 	char *const *command;
 	double interval, duration; /* seconds; 0: none */
 	u32 proc_interval_ms;
 	u32 depth;
+	u64 sample; /* mean bytes between samples; 0: every allocation is recorded */
+	enum session_probe probe;
 	enum unwind_kind unwind;
 	struct custom_spec *customs; /* found is counted */
 	size_t customs_n;
