@@ -2,8 +2,6 @@
 #ifndef MEMATTACH_AGENT_ABI_H
 #define MEMATTACH_AGENT_ABI_H
 
-#include <stdint.h>
-
 #include "agent/channel.h"
 
 /*
@@ -116,7 +114,9 @@ _Static_assert(AGENT_TABLE + AGENT_SLOT_COUNT * 8 <= AGENT_SLOTS, "the table has
 #define AGENT_ENTRY_HANDLER  0  /* the SIGTRAP handler */
 #define AGENT_ENTRY_RESTORER 16 /* its way back */
 #define AGENT_ENTRY_CALL     32 /* where stubs jump to */
-#define AGENT_ENTRY_ASK      48 /* int3; ret: a question to memattach, see agent/channel.h */
+#define AGENT_ENTRY_ASK      48 /* a question to memattach, see agent/channel.h */
+#define AGENT_ENTRY_ASKED    51 /* behind the int3 of that */
+#define AGENT_ENTRY_PUT      64 /* writes a record; which stretch is which: see agent/entry_x86_64.S */
 
 /* In memattach: the code (agent/blob.S), and the ELF file that it is from, with unwind information. */
 extern const uint8_t agent_code[];

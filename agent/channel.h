@@ -7,14 +7,14 @@
  * agent writes what it sees into the ring; memattach reads it, and writes what
  * the agent needs to walk stacks.
  *
- *	struct channel		counters, switches, where the rest is
+ *	struct channel		counters, switches, where the rest is; one page
+ *	ring			struct channel_record, 1 << CHANNEL_RING_BITS of them
  *	threads			struct channel_thread, CHANNEL_THREADS of them
  *	known			u64, CHANNEL_KNOWN: hashes of stacks that memattach has
  *	rules			u64, CHANNEL_RULES: cache of unwind rules by pc
  *	ranges			struct channel_range, CHANNEL_RANGES: known stacks
  *	filter			u8, CHANNEL_FILTER: sampled blocks that are live
  *	modules			struct channel_module, two lists of CHANNEL_MODULES
- *	ring			struct channel_record, ring_size of them
  *	rows			struct unwind_row (unwind/table.h), rows_max of them
  *
  * The target may be hostile: memattach copies a word once and checks the copy.
@@ -32,6 +32,15 @@
  * before that by the thread that does not find the hash in known, and only then
  * put there: whoever finds it has its record behind the frames in the ring.
  */
+
+/* For agent/entry_x86_64.S, too. */
+#define CHANNEL_RING_BITS 18 /* the ring has 1 << 18 records of 32 bytes: 8 MB */
+#define CHANNEL_TAIL_AT   256
+#define CHANNEL_HEAD_AT   320
+#define CHANNEL_RING_AT   4096
+
+#ifndef __ASSEMBLER__
+#include <stddef.h>
 #include <stdint.h>
 
 #define CHANNEL_MAGIC 0x6c656e6e61686320ULL
@@ -59,29 +68,31 @@ struct channel {
 	/* Written by memattach, rarely. */
 	uint64_t magic;
 	uint64_t size;         /* of all of it, bytes */
-	uint32_t ring_bits;    /* the ring has 1 << ring_bits records */
+	uint64_t second;       /* how many cycles (rdtsc) a second has */
 	uint32_t depth;        /* frames of a stack at most */
 	uint32_t may_sleep;    /* the agent may make system calls to wait */
 	uint32_t list;         /* which of the two lists of modules is valid */
 	uint32_t modules_n[2]; /* how many modules they have */
 	uint64_t generation;   /* counted up whenever modules change; odd while they do */
 	uint64_t sample;       /* mean bytes between samples, 0: every allocation */
-	uint64_t seed;         /* of the hash of stacks */
-	uint64_t threads, known, rules, ranges, filter, modules, ring, rows; /* offsets */
+	uint64_t seed;         /* of the hash of stacks and of the samples */
+	uint64_t threads, known, rules, ranges, filter, modules, rows; /* offsets */
 	uint64_t rows_max;
 
 	/* Written by memattach, all the time. */
-	CHANNEL_LINE uint64_t tail; /* records read so far */
-	uint64_t heartbeat;         /* changes as long as memattach reads the ring */
+	__attribute__((aligned(256))) uint64_t tail; /* records read so far */
+	uint64_t heartbeat; /* changes as long as memattach reads the ring */
 
 	/* Written by the agent. */
 	CHANNEL_LINE uint64_t head; /* places taken so far */
 	CHANNEL_LINE uint64_t lost[CHANNEL_LOSSES];
-	uint64_t
-		waited; /* how long threads have waited for room since the ring last moved, in cycles */
-	uint64_t
-		stalled; /* heartbeat + 1 at which patience ended: nothing is recorded until it changes */
+	/* heartbeat + 1 at which patience with a full ring ended: nothing is recorded until it changes. */
+	uint64_t stalled;
 };
+
+_Static_assert(offsetof(struct channel, tail) == CHANNEL_TAIL_AT, "as agent/entry_x86_64.S has it");
+_Static_assert(offsetof(struct channel, head) == CHANNEL_HEAD_AT, "as agent/entry_x86_64.S has it");
+_Static_assert(sizeof(struct channel) <= CHANNEL_RING_AT, "the ring begins behind it");
 
 enum channel_kind {
 	CHANNEL_VOID,   /* nothing: the thread was interrupted, and has written another one */
@@ -93,13 +104,13 @@ enum channel_kind {
 	CHANNEL_REALLOC_FAILED, /* -, size, -, thread */
 	CHANNEL_STACK,          /* sp, hash, -, -: frames of this stack follow */
 	CHANNEL_FRAMES,         /* sp, three lookup addresses */
-	CHANNEL_STACK_END,      /* sp, hash, number of frames | enum channel_end << 32, last pc */
+	CHANNEL_STACK_END, /* sp, hash, number of frames | enum channel_end << 32, sp where the walk ended */
 };
 
 /* How a walk has ended (enum unwind_end). */
 enum channel_end { CHANNEL_OUTERMOST, CHANNEL_DEPTH, CHANNEL_LOST };
 
-/* word[0]: lap in bits 56-63, kind in 48-55, address in 0-47. lap is position >> ring_bits, plus 1. */
+/* word[0]: lap in bits 56-63, kind in 48-55, address in 0-47. lap is place >> CHANNEL_RING_BITS, plus 1. */
 struct channel_record {
 	uint64_t word[4];
 };
@@ -107,7 +118,7 @@ struct channel_record {
 #define CHANNEL_WORD0(kind, address) ((uint64_t)(kind) << 48 | ((address)&0xffffffffffffULL))
 #define CHANNEL_KIND(word0)          ((enum channel_kind)((word0) >> 48 & 0xff))
 #define CHANNEL_ADDRESS(word0)       ((word0)&0xffffffffffffULL)
-#define CHANNEL_LAP(position, bits)  ((uint8_t)(((position) >> (bits)) + 1))
+#define CHANNEL_LAP(place)           ((uint8_t)(((place) >> CHANNEL_RING_BITS) + 1))
 
 /* word[3]: thread in bits 0-15, place in known in bits 16-47, CHANNEL_NO_PLACE if it is in none. */
 #define CHANNEL_THREAD(word3)        ((uint32_t)((word3)&0xffff))
@@ -140,12 +151,13 @@ struct channel_module {
 };
 
 /*
- * The question: the agent executes int3 at AGENT_ENTRY_ASK with the number in rax
- * and an argument in rdi; memattach answers in rax. 0: nobody has answered.
+ * The question: the agent executes int3 in front of AGENT_ENTRY_ASKED with the number
+ * in rdi and an argument in rsi; memattach answers in rax. 0: nobody has answered.
  */
 enum channel_question {
-	CHANNEL_ASK_RANGE =
-		1, /* rdi: struct channel_range *, its low is an address: fill it with its mapping */
+	/* rsi: struct channel_range *, its low is an address: fill it with the mapping that has it. Answer: 1. */
+	CHANNEL_ASK_RANGE = 1,
 };
 
+#endif
 #endif
