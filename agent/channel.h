@@ -45,14 +45,15 @@
 
 #define CHANNEL_MAGIC 0x6c656e6e61686320ULL
 
-#define CHANNEL_THREADS    4096U
-#define CHANNEL_KNOWN      (1U << 18)
-#define CHANNEL_RULES_BITS 14
-#define CHANNEL_RULES      (1U << CHANNEL_RULES_BITS)
-#define CHANNEL_RANGES     1024U
-#define CHANNEL_FILTER     (1U << 16)
-#define CHANNEL_MODULES    2048U
-#define CHANNEL_DEPTH_MAX  256U
+#define CHANNEL_THREADS_BITS 12
+#define CHANNEL_THREADS      (1U << CHANNEL_THREADS_BITS)
+#define CHANNEL_KNOWN        (1U << 18)
+#define CHANNEL_RULES_BITS   14
+#define CHANNEL_RULES        (1U << CHANNEL_RULES_BITS)
+#define CHANNEL_RANGES       1024U
+#define CHANNEL_FILTER       (1U << 16)
+#define CHANNEL_MODULES      2048U
+#define CHANNEL_DEPTH_MAX    256U
 
 #define CHANNEL_LINE __attribute__((aligned(64)))
 
@@ -120,11 +121,18 @@ struct channel_record {
 #define CHANNEL_ADDRESS(word0)       ((word0)&0xffffffffffffULL)
 #define CHANNEL_LAP(place)           ((uint8_t)(((place) >> CHANNEL_RING_BITS) + 1))
 
-/* word[3]: thread in bits 0-15, place in known in bits 16-47, CHANNEL_NO_PLACE if it is in none. */
-#define CHANNEL_THREAD(word3)        ((uint32_t)((word3)&0xffff))
-#define CHANNEL_PLACE(word3)         ((uint32_t)((word3) >> 16))
-#define CHANNEL_WORD3(thread, place) ((uint64_t)(place) << 16 | (thread))
-#define CHANNEL_NO_PLACE             0xffffffffU
+/*
+ * word[3]: thread in bits 0-15, place in known in bits 16-39, CHANNEL_NO_PLACE if
+ * it is in none, and in bits 40-63 some of the call's stack pointer, by which the
+ * end of a realloc finds its beginning.
+ */
+#define CHANNEL_THREAD(word3) ((uint32_t)((word3)&0xffff))
+#define CHANNEL_PLACE(word3)  ((uint32_t)((word3) >> 16 & 0xffffff))
+#define CHANNEL_TAG(word3)    ((uint32_t)((word3) >> 40))
+#define CHANNEL_SP_TAG(sp)    ((uint32_t)((sp) >> 3 & 0xffffff))
+#define CHANNEL_WORD3(thread, place, sp)                                                           \
+	((uint64_t)CHANNEL_SP_TAG(sp) << 40 | (uint64_t)((place)&0xffffff) << 16 | (thread))
+#define CHANNEL_NO_PLACE 0xffffffU
 
 /* One thread of the target as the agent knows it: by its thread pointer (fs base). */
 struct channel_thread {

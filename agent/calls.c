@@ -1,0 +1,230 @@
+// SPDX-License-Identifier: MIT
+/*
+ * What happens in a probed call, before the function runs and after it:
+ *
+ *	allocation	recorded after: the block, its size, the stack
+ *	free		recorded before, since the address may be used again at once;
+ *			then the function is jumped to, with no frame of ours
+ *	realloc		its beginning takes the old block off the books, its end
+ *			tells what became of it
+ *
+ * Only a thread's outermost call counts. channel_thread.open says where, on the
+ * stack, there may be one under way. It may have been left by longjmp, or a
+ * signal handler may have interrupted it, so it is only a reason to look.
+ */
+#include "agent/frame.h"
+#include "agent/ring.h"
+#include "agent/walker.h"
+
+extern const char agent_start[] __attribute__((visibility("hidden")));
+extern const char agent_returned[] __attribute__((visibility("hidden")));
+
+#define PROBES 16 /* places that a thread may be in */
+
+static inline struct channel *open_channel(void)
+{
+	uint64_t area = (uint64_t)agent_start & ~(AGENT_AREA_SIZE - 1);
+	const struct agent_control *control = (const struct agent_control *)(area + AGENT_CONTROL);
+
+	return (struct channel *)__atomic_load_n(&control->channel, __ATOMIC_RELAXED);
+}
+
+static inline uint64_t thread_pointer(void)
+{
+	uint64_t base;
+
+	__asm__("rdfsbase %0" : "=r"(base));
+	return base;
+}
+
+static struct channel_thread *enter_thread(struct channel *channel, struct channel_thread *table,
+					   uint64_t key, uint64_t first)
+{
+	for (uint64_t i = 0; i < PROBES && key; i++) {
+		struct channel_thread *t = &table[(first + i) % CHANNEL_THREADS];
+		uint64_t was = __atomic_load_n(&t->key, __ATOMIC_RELAXED);
+
+		if (was == key)
+			return t;
+		if (was == 0 && __atomic_compare_exchange_n(&t->key, &was, key, 0, __ATOMIC_RELAXED,
+							    __ATOMIC_RELAXED))
+			return t;
+	}
+	agent_lost(channel, CHANNEL_LOSS_THREADS);
+	return 0;
+}
+
+/* Who calls: threads are told apart by their thread pointers. */
+static inline struct channel_thread *find_thread(struct channel *channel)
+{
+	struct channel_thread *table =
+		(struct channel_thread *)((char *)channel + channel->threads);
+	uint64_t key = thread_pointer();
+	uint64_t first = key * 0x9e3779b97f4a7c15ULL >> (64 - CHANNEL_THREADS_BITS);
+
+	if (__builtin_expect(table[first].key == key && key, 1))
+		return &table[first];
+	return enter_thread(channel, table, key, first);
+}
+
+static inline uint64_t thread_number(const struct channel *channel,
+				     const struct channel_thread *thread)
+{
+	return (uint64_t)(thread - (const struct channel_thread *)((const char *)channel +
+								   channel->threads));
+}
+
+/* The value of argument n, from 1. */
+static inline uint64_t argument(const struct agent_frame *f, uint32_t n)
+{
+	static const uint8_t at[8] = {0,
+				      AGENT_FRAME_RDI,
+				      AGENT_FRAME_RSI,
+				      AGENT_FRAME_RDX,
+				      AGENT_FRAME_RCX,
+				      AGENT_FRAME_R8,
+				      AGENT_FRAME_R9,
+				      0};
+
+	return *(const uint64_t *)((const char *)f + at[n & 7]);
+}
+
+static inline uint64_t size_of(const struct agent_frame *f, const struct agent_slot *slot)
+{
+	uint64_t size = slot->size ? argument(f, slot->size) : 0, bytes;
+
+	if (!slot->count)
+		return size;
+	/* An overflow makes the call fail; what was asked for is then not representable. */
+	if (__builtin_mul_overflow(size, argument(f, slot->count), &bytes))
+		return UINT64_MAX;
+	return bytes;
+}
+
+/*
+ * The walk has lost its way, as in musl, which has no unwind information. If the
+ * return address with which the open call was made is still where it was, that
+ * call is still under way.
+ */
+static int still_open(struct channel *channel, struct channel_thread *thread)
+{
+	uint64_t value;
+
+	return agent_read(channel, thread, thread->open - AGENT_FRAME - 8, &value) &&
+	       value == (uint64_t)agent_returned;
+}
+
+/* There may be a call under way that this one is a part of. */
+static __attribute__((noinline)) int
+is_nested(struct channel *channel, struct channel_thread *thread, uint64_t sp, uint64_t bp)
+{
+	switch (agent_nesting(channel, thread, sp, bp)) {
+	case AGENT_NESTED:
+		return 1;
+	case AGENT_NOT_NESTED:
+		return 0;
+	case AGENT_OUTERMOST:
+		thread->open = 0;
+		return 0;
+	default:
+		return still_open(channel, thread);
+	}
+}
+
+static enum agent_verdict open_call(struct agent_frame *f, const struct agent_slot *slot,
+				    struct channel_thread *thread, uint64_t sp)
+{
+	f->slot = slot;
+	f->code = (uint64_t)slot;
+	f->thread = thread;
+	f->open = thread->open;
+	thread->open = sp;
+	if (slot->shape == AGENT_SHAPE_NEW) {
+		/* Its own arguments are kept for the throwing form; the nothrow_t comes behind them. */
+		f->code = slot->nothrow;
+		*(uint64_t *)((char *)f + (slot->count ? AGENT_FRAME_RDX : AGENT_FRAME_RSI)) =
+			(uint64_t)f;
+	}
+	return AGENT_WRAP;
+}
+
+enum agent_verdict agent_before(struct agent_frame *f, const struct agent_slot *slot, uint64_t bp)
+{
+	struct channel *channel = open_channel();
+	struct channel_thread *thread;
+	uint64_t sp = (uint64_t)&f->caller;
+
+	if (__builtin_expect(!channel || agent_is_stalled(channel), 0))
+		return AGENT_PASS;
+	thread = find_thread(channel);
+	if (!thread)
+		return AGENT_PASS;
+	if (__builtin_expect(thread->open && sp < thread->open, 0) &&
+	    is_nested(channel, thread, sp, bp))
+		return AGENT_PASS;
+	if (slot->shape == AGENT_SHAPE_FREE || slot->shape == AGENT_SHAPE_NESTS) {
+		f->block = argument(f, slot->ptr);
+		if (f->block)
+			agent_put(channel, CHANNEL_WORD0(CHANNEL_FREE, f->block), sp, f->caller,
+				  CHANNEL_WORD3(thread_number(channel, thread), CHANNEL_NO_PLACE,
+						sp));
+		f->slot = slot;
+		return slot->shape == AGENT_SHAPE_FREE ? AGENT_PASS
+						       : open_call(f, slot, thread, sp);
+	}
+	f->size = size_of(f, slot);
+	f->block = slot->ptr ? argument(f, slot->ptr) : slot->out ? argument(f, slot->out) : f->rsi;
+	if (slot->ptr && f->block)
+		agent_put(channel, CHANNEL_WORD0(CHANNEL_REALLOC_BEGIN, f->block), sp, 0,
+			  CHANNEL_WORD3(thread_number(channel, thread), CHANNEL_NO_PLACE, sp));
+	return open_call(f, slot, thread, sp);
+}
+
+/* What the call has returned: the block, 0 if it has failed. */
+static uint64_t result_of(const struct agent_frame *f, const struct agent_slot *slot,
+			  uint64_t result)
+{
+	if (!slot->out)
+		return result;
+	return (uint32_t)result ? 0 : *(const uint64_t *)f->block;
+}
+
+static void record(struct channel *channel, const struct agent_frame *f, uint64_t block,
+		   uint64_t bp)
+{
+	const struct agent_slot *slot = f->slot;
+	uint64_t thread = thread_number(channel, f->thread), sp = (uint64_t)&f->caller, hash;
+	int resized = slot->ptr && f->block;
+	uint32_t place;
+
+	/* malloc(0) and realloc(p, 0) may return NULL without having failed. */
+	if (!block && !resized && !f->size)
+		return;
+	if (!block && (!resized || (f->size && !(slot->flags & AGENT_SLOT_FREES)))) {
+		agent_put(channel,
+			  CHANNEL_WORD0(resized ? CHANNEL_REALLOC_FAILED : CHANNEL_FAILED, 0),
+			  f->size, 0, CHANNEL_WORD3(thread, CHANNEL_NO_PLACE, sp));
+		return;
+	}
+	hash = agent_walk(channel, f->thread, sp, bp, &place);
+	agent_put(channel, CHANNEL_WORD0(resized ? CHANNEL_REALLOC_DONE : CHANNEL_ALLOC, block),
+		  f->size, hash, CHANNEL_WORD3(thread, place, sp));
+}
+
+int agent_after(struct agent_frame *f, uint64_t result, uint64_t bp)
+{
+	const struct agent_slot *slot = f->slot;
+	struct channel *channel = open_channel();
+	int again = slot->shape == AGENT_SHAPE_NEW && !result;
+
+	if (channel) {
+		f->thread->open = f->open;
+		if (slot->shape != AGENT_SHAPE_NESTS)
+			record(channel, f, result_of(f, slot, result), bp);
+	}
+	if (again) {
+		f->rdi = f->size;
+		f->rsi = f->block;
+	}
+	return again;
+}
