@@ -2,11 +2,6 @@
 /*
  * Mapping areas and unmapping them, by system calls made in the target.
  *
- * Where an area goes: into the highest gap below the module that it serves.
- * Above a program lies its heap, which grows upwards; below the lowest library
- * the kernel itself would put the next mapping, so a mapping there is what any
- * mmap of the program's own would have done. Never below a stack.
- *
  * With the first area the agent becomes the handler of SIGTRAP. ptrace sees the
  * signal before it, so it runs only if memattach has been killed.
  */
@@ -20,13 +15,11 @@
 #include <unistd.h>
 
 #include "attach/ptrace.h"
-#include "attach/remote_x86_64.h"
+#include "attach/inject.h"
 #include "base/vec.h"
 #include "proc/maps.h"
 #include "proc/status.h"
 
-#define AREA_MARGIN 0x1000UL
-#define LOWEST      0x11000UL
 #define SIGSET_SIZE 8
 
 /*
@@ -39,86 +32,14 @@
 /* SA_RESETHAND: once would not be enough. */
 #define ACTION_ONCE 0x80000000UL
 
-/* The start of a free, aligned gap for an area below address, 0 if there is none in reach. */
-static u64 find_gap(const struct maps *maps, u64 address)
+static struct inject_place place_of(const struct areas *areas, const struct thread *thread)
 {
-	size_t i = maps->n;
-
-	while (i > 0 && maps->items[i - 1].start > address)
-		i--;
-	for (; i > 0; i--) {
-		const struct map *above = &maps->items[i - 1];
-		u64 floor = i > 1 ? maps->items[i - 2].end : LOWEST;
-		u64 start;
-
-		if (strcmp(above->path, "[stack]") == 0 ||
-		    above->start < AGENT_AREA_SIZE + AREA_MARGIN)
-			continue;
-		start = (above->start - AGENT_AREA_SIZE - AREA_MARGIN) & ~(AGENT_AREA_SIZE - 1);
-		if (!area_reaches(start, address))
-			break;
-		if (start >= floor + AREA_MARGIN && start >= LOWEST)
-			return start;
-	}
-	return 0;
-}
-
-/* A process or thread in which a system call can be made. */
-struct place {
-	pid_t tid;
-	const struct proc_mem *mem;
-	u64 code;
-};
-
-/*
- * Makes one call; *result is what it returned. A seccomp filter is suspended for
- * it, since it might kill the target for a call that it does not expect.
- */
-static int remote(const struct place *place, const struct remote_call *call, s64 *result,
-		  struct err *err)
-{
-	struct proc_status status;
-	int ret = 0, undo;
-
-	if (proc_status_read(&status, place->tid, NULL))
-		return -ESRCH;
-	if (status.seccomp)
-		ret = tracee_options(place->tid, PTRACE_O_SUSPEND_SECCOMP);
-	if (ret)
-		return err_sys(err, -ret,
-			       "the target filters its system calls (seccomp), and the filter "
-			       "cannot be suspended");
-	ret = remote_syscall(place->tid, place->mem, place->code, call, result, err);
-	if (status.seccomp) {
-		undo = tracee_options(place->tid, 0);
-		if (!ret)
-			ret = undo;
-	}
-	return ret;
-}
-
-/* The same for calls that are not expected to fail. */
-static int remote_checked(const struct place *place, const struct remote_call *call,
-			  const char *what, struct err *err)
-{
-	s64 result;
-	int ret = remote(place, call, &result, err);
-
-	if (ret)
-		return ret;
-	if (result < 0 && result > -4096)
-		return err_sys(err, (int)-result, "the target cannot %s", what);
-	return 0;
-}
-
-static struct place place_of(const struct areas *areas, const struct thread *thread)
-{
-	return (struct place){
+	return (struct inject_place){
 		.tid = thread->tid, .mem = tracee_mem(areas->tracee), .code = areas->entry};
 }
 
 /* Exchanges the action of SIGTRAP: set may be NULL, was is what it has been. */
-static int trap_action(const struct place *place, const struct agent_sigaction *set,
+static int trap_action(const struct inject_place *place, const struct agent_sigaction *set,
 		       struct agent_sigaction *was, struct err *err)
 {
 	struct agent_sigaction both[2] = {{0}};
@@ -128,11 +49,12 @@ static int trap_action(const struct place *place, const struct agent_sigaction *
 			 SIGSET_SIZE},
 		.data = {both, sizeof(both)},
 	};
+	s64 result;
 	int ret;
 
 	if (set)
 		both[0] = *set;
-	ret = remote_checked(place, &call, "change the action of SIGTRAP", err);
+	ret = inject_checked(place, &call, "change the action of SIGTRAP", &result, err);
 	*was = both[1];
 	return ret;
 }
@@ -164,7 +86,7 @@ static struct agent_sigaction agent_action(u64 area, const struct agent_sigactio
 	return agent;
 }
 
-static int install_agent(const struct place *place, u64 area, struct err *err)
+static int install_agent(const struct inject_place *place, u64 area, struct err *err)
 {
 	struct agent_header header = new_header();
 	struct agent_sigaction agent, was;
@@ -193,7 +115,7 @@ bool areas_agent_is_lost(const struct areas *areas)
 
 int areas_restore_agent(struct areas *areas, struct thread *thread, struct err *err)
 {
-	struct place place = place_of(areas, thread);
+	struct inject_place place = place_of(areas, thread);
 	u64 area = areas->items[0].start;
 	struct agent_sigaction agent, was;
 	struct agent_header header;
@@ -209,7 +131,7 @@ int areas_restore_agent(struct areas *areas, struct thread *thread, struct err *
 }
 
 /* Fills a fresh area: header, code, and a link from the one before. */
-static int furnish(struct areas *areas, const struct place *place, struct err *err)
+static int furnish(struct areas *areas, const struct inject_place *place, struct err *err)
 {
 	size_t n = areas->n - 1;
 	u64 start = areas->items[n].start;
@@ -231,7 +153,7 @@ static int furnish(struct areas *areas, const struct place *place, struct err *e
 
 static int map_at(struct areas *areas, u64 start, struct thread *thread, struct err *err)
 {
-	struct place place = place_of(areas, thread);
+	struct inject_place place = place_of(areas, thread);
 	struct remote_call map = {
 		.number = SYS_mmap,
 		.args = {start, AGENT_AREA_SIZE, PROT_READ | PROT_EXEC,
@@ -242,7 +164,7 @@ static int map_at(struct areas *areas, u64 start, struct thread *thread, struct 
 
 	if (vec_reserve((void **)&areas->items, &areas->cap, areas->n + 1, sizeof(struct area)))
 		return err_set(err, ENOMEM, "out of memory");
-	ret = remote(&place, &map, &result, err);
+	ret = inject_call(&place, &map, &result, err);
 	if (ret)
 		return ret;
 	if (result < 0 && result > -4096)
@@ -273,7 +195,7 @@ int areas_map(struct areas *areas, u64 address, struct thread *thread, struct er
 	ret = maps_read(&maps, tracee_pid(areas->tracee), err);
 	if (ret)
 		return ret;
-	start = find_gap(&maps, address);
+	start = inject_find_gap(&maps, address, AGENT_AREA_SIZE, AREA_REACH);
 	maps_deinit(&maps);
 	if (!start) {
 		areas->refused = true;
@@ -302,7 +224,8 @@ int areas_adopt(struct areas *areas, u64 start)
  * meanwhile. The kernel itself resets the action to the default when a thread
  * that blocks SIGTRAP runs into an int3: that was our doing.
  */
-static int remove_agent(const struct areas *areas, const struct place *place, struct err *err)
+static int remove_agent(const struct areas *areas, const struct inject_place *place,
+			struct err *err)
 {
 	struct agent_header header;
 	struct agent_sigaction now;
@@ -328,7 +251,7 @@ static int remove_agent(const struct areas *areas, const struct place *place, st
 	return trap_action(place, &header.previous, &now, err);
 }
 
-static int unmap_all(const struct areas *areas, const struct place *place, struct err *err)
+static int unmap_all(const struct areas *areas, const struct inject_place *place, struct err *err)
 {
 	int ret = remove_agent(areas, place, err);
 
@@ -337,8 +260,9 @@ static int unmap_all(const struct areas *areas, const struct place *place, struc
 			.number = SYS_munmap,
 			.args = {areas->items[i].start, AGENT_AREA_SIZE},
 		};
+		s64 result;
 
-		ret = remote_checked(place, &call, "unmap memory of ours", err);
+		ret = inject_checked(place, &call, "unmap memory of ours", &result, err);
 	}
 	return ret;
 }
@@ -346,7 +270,7 @@ static int unmap_all(const struct areas *areas, const struct place *place, struc
 int areas_unmap(struct areas *areas, struct thread *thread, struct err *err)
 {
 	struct threads *threads = tracee_threads(areas->tracee);
-	struct place place;
+	struct inject_place place;
 	int ret;
 
 	/* Processes that share the memory have signal actions of their own. */
@@ -372,7 +296,7 @@ int areas_unmap(struct areas *areas, struct thread *thread, struct err *err)
 int areas_unmap_child(const struct areas *areas, pid_t child, const struct proc_mem *mem,
 		      struct err *err)
 {
-	struct place place = {.tid = child, .mem = mem, .code = areas->entry};
+	struct inject_place place = {.tid = child, .mem = mem, .code = areas->entry};
 
 	return areas->n ? unmap_all(areas, &place, err) : 0;
 }
