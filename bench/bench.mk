@@ -14,7 +14,7 @@ bench:
 bench-programs: $(BENCH_PROGRAMS)
 
 $(BENCH_PROGRAMS): $(BUILD)/bench/%: $(BUILD)/bench/%.o $(BUILD)/ledger.a $(BUILD)/base.a
-	$(CC) $(SANITIZE) $(LDFLAGS) -o $@ $^ -lpthread
+	$(CC) $(SANITIZE) $(LDFLAGS) -o $@ $^ -lm -lpthread
 
 .PHONY: bench bench-programs
 .PRECIOUS: $(BUILD)/bench/%.o

@@ -102,9 +102,12 @@ int ledger_sites(const struct ledger *ledger, u32 now, struct ledger_site **site
 	for (size_t i = 0; i < nstacks; i++) {
 		const struct site *site = chunks_get(&all->all, i);
 
-		if (site && site->total_allocations)
-			site_fill(all, (u32)i, now, times + (end[i] - site->live_blocks),
-				  &out[n++]);
+		if (!site || !site->total_allocations)
+			continue;
+		site_fill(all, (u32)i, now, times + (end[i] - site->live_blocks), &out[n]);
+		if (ledger_is_sampled(ledger))
+			estimates_site(&ledger->estimates, &out[n]);
+		n++;
 	}
 	*sites = out;
 	*count = n;

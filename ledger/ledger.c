@@ -6,6 +6,7 @@
  *	blocks   (blocks.h, table.c)  address -> size, stack, time of each live block
  *	sites    (sites.h)            stack -> counters, share at the peak
  *	recent   (recent.h)           thread -> the block its last call returned
+ *	estimates (estimates.h)       with sampling: what sites and totals stand for
  *
  * An event costs about two cache misses, both in the table of blocks. All that
  * can fail is reserved before anything changes, so that an event is applied
@@ -40,6 +41,7 @@ struct ledger *ledger_create(struct err *err)
 	blocks_init(&ledger->blocks, seed);
 	sites_init(&ledger->sites);
 	recent_init(&ledger->recent, seed[2]);
+	estimates_init(&ledger->estimates, 0);
 	return ledger;
 }
 
@@ -50,13 +52,28 @@ void ledger_destroy(struct ledger *ledger)
 	blocks_deinit(&ledger->blocks);
 	sites_deinit(&ledger->sites);
 	recent_deinit(&ledger->recent);
+	estimates_deinit(&ledger->estimates);
 	free(ledger);
+}
+
+void ledger_set_sample(struct ledger *ledger, u64 mean)
+{
+	estimates_deinit(&ledger->estimates);
+	estimates_init(&ledger->estimates, mean);
 }
 
 static void note_time(struct ledger *ledger, u32 time)
 {
 	if (time > ledger->now)
 		ledger->now = time;
+}
+
+/* Takes a block off what is live; it is in the table of blocks no more. */
+static void drop_live(struct ledger *ledger, const struct ledger_block *block)
+{
+	sites_drop_live(&ledger->sites, sites_at(&ledger->sites, block->stack), block->size);
+	if (ledger_is_sampled(ledger))
+		estimates_drop_live(&ledger->estimates, block);
 }
 
 /* Makes *block live, in place of one whose free was missed, if there is one. Returns 0 or -ENOMEM. */
@@ -66,16 +83,19 @@ static int block_add(struct ledger *ledger, const struct ledger_block *block, u3
 	struct ledger_block old;
 	int r;
 
-	if (!site)
+	if (!site ||
+	    (ledger_is_sampled(ledger) && estimates_reserve(&ledger->estimates, block->stack)))
 		return -ENOMEM;
 	r = blocks_put(&ledger->blocks, block, &old);
 	if (r < 0)
 		return r;
 	if (r) {
-		sites_drop_live(&ledger->sites, sites_at(&ledger->sites, old.stack), old.size);
+		drop_live(ledger, &old);
 		ledger->totals.replaced++;
 	}
 	sites_add_live(&ledger->sites, site, block->size, time);
+	if (ledger_is_sampled(ledger))
+		estimates_add_live(&ledger->estimates, block, time);
 	return 0;
 }
 
@@ -99,6 +119,8 @@ int ledger_alloc(struct ledger *ledger, const struct ledger_block *block, u32 th
 		site->largest = block->size;
 	ledger->totals.total_bytes += block->size;
 	ledger->totals.total_allocations++;
+	if (ledger_is_sampled(ledger))
+		estimates_count_alloc(&ledger->estimates, block);
 	return 0;
 }
 
@@ -124,24 +146,37 @@ static void count_free(struct ledger *ledger, const struct ledger_block *block, 
 		site->temporary++;
 		ledger->totals.temporary++;
 	}
+	if (ledger_is_sampled(ledger))
+		estimates_count_free(&ledger->estimates, block, temporary);
 }
 
-bool ledger_free(struct ledger *ledger, u64 address, u32 thread, u32 time)
+static inline bool free_block(struct ledger *ledger, u64 address, u32 thread, u32 time,
+			      bool may_be_temporary)
 {
 	struct ledger_block block;
 	bool temporary;
 
 	blocks_prefetch(&ledger->blocks, address);
 	note_time(ledger, time);
-	temporary = recent_is(&ledger->recent, thread, address);
+	temporary = recent_is(&ledger->recent, thread, address) && may_be_temporary;
 	recent_clear(&ledger->recent, thread);
 	if (!blocks_take(&ledger->blocks, address, &block)) {
 		ledger->totals.unknown_frees++;
 		return false;
 	}
-	sites_drop_live(&ledger->sites, sites_at(&ledger->sites, block.stack), block.size);
+	drop_live(ledger, &block);
 	count_free(ledger, &block, temporary);
 	return true;
+}
+
+bool ledger_free(struct ledger *ledger, u64 address, u32 thread, u32 time)
+{
+	return free_block(ledger, address, thread, time, !ledger_is_sampled(ledger));
+}
+
+bool ledger_free_next(struct ledger *ledger, u64 address, u32 thread, u32 time)
+{
+	return free_block(ledger, address, thread, time, true);
 }
 
 bool ledger_take(struct ledger *ledger, u64 address, struct ledger_block *block)
@@ -149,13 +184,14 @@ bool ledger_take(struct ledger *ledger, u64 address, struct ledger_block *block)
 	if (!blocks_take(&ledger->blocks, address, block))
 		return false;
 	recent_take(&ledger->recent, address);
-	sites_drop_live(&ledger->sites, sites_at(&ledger->sites, block->stack), block->size);
+	drop_live(ledger, block);
 	return true;
 }
 
 void ledger_retire(struct ledger *ledger, const struct ledger_block *block, bool known, u32 thread)
 {
-	bool temporary = known && recent_was_taken(&ledger->recent, thread, block->address);
+	bool temporary = known && !ledger_is_sampled(ledger) &&
+			 recent_was_taken(&ledger->recent, thread, block->address);
 
 	recent_clear(&ledger->recent, thread);
 	if (known)
@@ -186,6 +222,8 @@ void ledger_totals(const struct ledger *ledger, struct ledger_totals *totals)
 	totals->live_blocks = ledger->blocks.all.count;
 	totals->peak_bytes = ledger->sites.peak_bytes;
 	totals->peak_time = ledger->sites.peak_time;
+	if (ledger_is_sampled(ledger))
+		estimates_totals(&ledger->estimates, totals);
 }
 
 int ledger_visit(const struct ledger *ledger,
@@ -197,7 +235,8 @@ int ledger_visit(const struct ledger *ledger,
 size_t ledger_memory(const struct ledger *ledger)
 {
 	return sizeof(*ledger) + blocks_memory(&ledger->blocks) +
-	       chunks_memory(&ledger->sites.all) + recent_memory(&ledger->recent);
+	       chunks_memory(&ledger->sites.all) + recent_memory(&ledger->recent) +
+	       chunks_memory(&ledger->estimates.stacks);
 }
 
 bool ledger_has(const struct ledger *ledger, u64 address)

@@ -37,6 +37,11 @@ struct ledger_totals {
 	u64 temporary;  /* freed by the same thread as its next allocator call */
 	u64 peak_bytes; /* the most live bytes at one time */
 	u32 peak_time;  /* when that was */
+	/* With sampling (ledger_set_sample), else 0: the number of allocations that the others are
+	 * estimated from, and the standard errors of the estimates. */
+	u64 recorded;
+	u64 live_bytes_error, live_blocks_error, peak_bytes_error;
+	u64 total_bytes_error, total_allocations_error, total_frees_error, temporary_error;
 };
 
 /* What one stack has done. */
@@ -47,11 +52,23 @@ struct ledger_site {
 	u64 total_bytes, total_allocations, total_frees, temporary;
 	u64 largest;                /* the largest single request */
 	u32 oldest_age, median_age; /* of its live blocks, ms; 0 if none is live */
+	/* With sampling: standard errors. largest and the ages are those of the recorded blocks. */
+	u64 live_bytes_error, live_blocks_error, total_bytes_error, total_allocations_error;
 };
 
 /* NULL and err filled when out of memory. */
 struct ledger *ledger_create(struct err *err);
 void ledger_destroy(struct ledger *ledger);
+
+/*
+ * Before the first event: the events to come are only those of a random part of
+ * the allocations, as agent/sample.h chooses them, mean bytes apart (up to 2^40; 0:
+ * all of them, as if this had not been called). Totals and sites are then
+ * unbiased estimates of what they would be with all of them, with standard errors
+ * (ledger/estimates.h). Unknown frees are not reported: nearly all are of blocks
+ * that were not recorded. Failures and replaced blocks are counted as they come.
+ */
+void ledger_set_sample(struct ledger *ledger, u64 mean);
 
 /*
  * A block was allocated. A block that was still live at that address is
@@ -71,6 +88,15 @@ void ledger_failed(struct ledger *ledger, u32 thread);
  * live, else counts an unknown free. NULL frees are not to be passed on.
  */
 bool ledger_free(struct ledger *ledger, u64 address, u32 thread, u32 time);
+
+/*
+ * With sampling: the same, and the caller knows that thread has allocated
+ * nothing, recorded or not, since its last allocation that was recorded
+ * (channel_thread.countdown is what it was then). Only such a free can make a
+ * block temporary; ledger_free and ledger_retire count none, as most calls
+ * between are not seen.
+ */
+bool ledger_free_next(struct ledger *ledger, u64 address, u32 thread, u32 time);
 
 /* Whether a block that the ledger knows is live at address. */
 bool ledger_has(const struct ledger *ledger, u64 address);
