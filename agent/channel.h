@@ -12,7 +12,9 @@
  *	threads			struct channel_thread, CHANNEL_THREADS of them
  *	known			u64, CHANNEL_KNOWN: hashes of stacks that memattach has
  *	rules			u64, CHANNEL_RULES: cache of unwind rules by pc
- *	ranges			struct channel_range, CHANNEL_RANGES: known stacks
+ *	ranges			u64, CHANNEL_RANGES: spans of known stacks, by sp >> CHANNEL_RANGE_SHIFT
+ *	memos			CHANNEL_MEMOS of CHANNEL_MEMO_SIZE bytes: what threads remember of their
+ *				last walk (agent/memo.h); offset 0: there are none
  *	filter			u8, CHANNEL_FILTER: sampled blocks that are live
  *	modules			struct channel_module, two lists of CHANNEL_MODULES
  *	rows			struct unwind_row (unwind/table.h), rows_max of them
@@ -30,7 +32,9 @@
  *
  * STACKS travel once. A record has the stack's 64-bit hash; the frames are sent
  * before that by the thread that does not find the hash in known, and only then
- * put there: whoever finds it has its record behind the frames in the ring.
+ * put there: whoever finds it has its record behind the frames in the ring. Frames
+ * beyond the number that CHANNEL_STACK_END has are void; a stack without its end
+ * is void, too. A place in known is given to another hash when it gets full there.
  */
 
 /* For agent/entry_x86_64.S, too. */
@@ -53,6 +57,8 @@
 #define CHANNEL_RANGES       1024U
 #define CHANNEL_FILTER       (1U << 16)
 #define CHANNEL_MODULES      2048U
+#define CHANNEL_MEMOS        256U
+#define CHANNEL_MEMO_SIZE    20480U
 #define CHANNEL_DEPTH_MAX    256U
 
 #define CHANNEL_LINE __attribute__((aligned(64)))
@@ -77,7 +83,7 @@ struct channel {
 	uint64_t generation;   /* counted up whenever modules change; odd while they do */
 	uint64_t sample;       /* mean bytes between samples, 0: every allocation */
 	uint64_t seed;         /* of the hash of stacks and of the samples */
-	uint64_t threads, known, rules, ranges, filter, modules, rows; /* offsets */
+	uint64_t threads, known, rules, ranges, filter, modules, rows, memos; /* offsets */
 	uint64_t rows_max;
 
 	/* Written by memattach, all the time. */
@@ -89,6 +95,11 @@ struct channel {
 	CHANNEL_LINE uint64_t lost[CHANNEL_LOSSES];
 	/* heartbeat + 1 at which patience with a full ring ended: nothing is recorded until it changes. */
 	uint64_t stalled;
+	/*
+	 * A bit for each memo that belongs to a thread. When a thread has ended, memattach
+	 * may clear the bit of its memo, after it has set channel_thread.memo to 0.
+	 */
+	uint64_t memos_taken[CHANNEL_MEMOS / 64];
 };
 
 _Static_assert(offsetof(struct channel, tail) == CHANNEL_TAIL_AT, "as agent/entry_x86_64.S has it");
@@ -136,20 +147,31 @@ struct channel_record {
 
 /* One thread of the target as the agent knows it: by its thread pointer (fs base). */
 struct channel_thread {
-	uint64_t key;       /* fs base, 0: free */
-	uint64_t low, high; /* the mapping that its stack is in: memory that may be read */
-	uint64_t open;      /* the stack pointer at the entry of the call under way, 0: none */
-	int64_t countdown;  /* bytes to the next sample */
-	uint64_t random;    /* state of its generator, 0: not begun */
-	uint64_t unused[10];
+	uint64_t key;      /* fs base, 0: free */
+	uint64_t stack;    /* the span that its stack is in: memory that may be read */
+	uint64_t open;     /* the stack pointer at the entry of the call under way, 0: none */
+	int64_t countdown; /* bytes to the next sample */
+	uint64_t random;   /* state of its generator, 0: not begun */
+	uint64_t memo;     /* its memo, counted from 1; 0: none so far */
+	uint64_t unused[2];
 };
 
-/* A stack that memattach was asked for: by sp >> CHANNEL_RANGE_SHIFT. */
+/*
+ * A mapping in one word, so that no two halves can be mixed up: its first page
+ * in bits 29-63, how many pages in bits 0-28 (2 TB at most). No pages: memattach
+ * knows of no memory there.
+ */
+#define CHANNEL_SPAN_LOW(span)  ((span) >> 29 << 12)
+#define CHANNEL_SPAN_SIZE(span) (((span)&0x1fffffffULL) << 12)
+#define CHANNEL_SPAN(low, size) ((uint64_t)(low) >> 12 << 29 | (uint64_t)(size) >> 12)
+#define CHANNEL_SPAN_MAX        (0x1fffffffULL << 12)
+
+#define CHANNEL_RANGE_SHIFT 16
+
+/* What CHANNEL_ASK_RANGE is about: whole pages, all of them readable. */
 struct channel_range {
 	uint64_t low, high;
 };
-
-#define CHANNEL_RANGE_SHIFT 16
 
 /* A mapped module and its unwind rows. Ascending by start; they do not overlap. */
 struct channel_module {

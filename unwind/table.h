@@ -32,6 +32,8 @@ enum unwind_row_kind {
 	UNWIND_SIGNAL,    /* the kernel's rt_sigframe: rsp points to the ucontext */
 	UNWIND_FIRST,     /* undefined return address: the outermost frame */
 	UNWIND_ASK,       /* a rule that rows cannot hold: ask libdw */
+	UNWIND_OURS,      /* as UNWIND_RSP, in the agent's code: no frame of the program */
+	UNWIND_SLOT,      /* displaced instructions of the program (agent/abi.h) */
 };
 
 /* Values of the field that tells where rbp was saved; others: at CFA - 8 * field. */

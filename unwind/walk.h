@@ -120,6 +120,8 @@ WALK_INLINE enum walk_result walk_step(struct walk_state *s, uint32_t rule, walk
 	/* Nearly all rows say rsp + n: a branch that is predicted, and no table of jumps. */
 	if (__builtin_expect(unwind_rule_kind(rule) != UNWIND_RSP, 0)) {
 		switch (unwind_rule_kind(rule)) {
+		case UNWIND_OURS:
+			break;
 		case UNWIND_RBP:
 			cfa = s->bp + offset;
 			break;
@@ -163,7 +165,8 @@ WALK_INLINE enum walk_result walk_step(struct walk_state *s, uint32_t rule, walk
  * the lookup addresses of its callers, to at most max. After WALK_ASK, advance
  * s by other means, add that frame and call again. pcs gets return addresses
  * minus 1, and exact addresses of what a signal interrupted and of the signal
- * trampoline itself (which is entered, not returned into).
+ * trampoline itself (which is entered, not returned into). Frames of the agent
+ * are walked through and left out.
  */
 WALK_INLINE enum walk_result walk_stack(struct walk_state *s, uint64_t *pcs, uint32_t max,
 					uint32_t *count, walk_find_fn find, walk_read_fn read,
@@ -174,10 +177,12 @@ WALK_INLINE enum walk_result walk_stack(struct walk_state *s, uint64_t *pcs, uin
 		enum unwind_row_kind kind = unwind_rule_kind(rule);
 		enum walk_result result;
 
-		if (kind != UNWIND_NONE || !s->guessed)
-			s->trusted = *count;
 		if (kind == UNWIND_SIGNAL)
 			pcs[*count - 1] = s->pc;
+		else if (kind == UNWIND_OURS)
+			--*count;
+		if (kind != UNWIND_NONE || !s->guessed)
+			s->trusted = *count;
 		result = walk_step(s, rule, read, ctx);
 		if (result == WALK_LOST)
 			*count = s->trusted;
