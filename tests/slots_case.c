@@ -3,15 +3,15 @@
 
 #include <string.h>
 
-void slots_case_write(const struct slots_case *c, u8 *to)
+void slots_case_write(const struct slots_case *c, u8 *to, u32 offset)
 {
-	s64 disp = (s64)c->at - SLOTS_INSTRUCTION - c->length;
+	s64 disp = (s64)c->at - SLOTS_INSTRUCTION - offset - c->length;
 
 	memcpy(to, c->bytes, c->length);
 	memcpy(to + c->disp_at, &disp, c->disp_size);
 }
 
-/* Names in AT&T syntax. rbx, rbp, r12, rdi, rsi point to things that exist: see test_slots.c. */
+/* Names in AT&T syntax. rbx, rbp, r12, rdi, rsi point to things that exist: see slots_machine.c. */
 /* clang-format off */
 const struct slots_case slots_cases[] = {
 	{.name = "mov %rsp, %rax", .bytes = {0x48, 0x89, 0xe0}, .length = 3},

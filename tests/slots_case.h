@@ -6,7 +6,7 @@
 
 #include "base/types.h"
 
-/* What stands where in the home of test_slots.c; an instruction's displacement leads to one of these. */
+/* What stands where in the home of slots_machine.c; an instruction's displacement leads to one of these. */
 #define SLOTS_BACKWARD    0x0c0U
 #define SLOTS_INSTRUCTION 0x100U
 #define SLOTS_FORWARD     0x140U
@@ -32,7 +32,7 @@ extern const size_t slots_cases_n;
 extern const struct slots_case slots_refused[];
 extern const size_t slots_refused_n;
 
-/* The instruction to `to`, which is SLOTS_INSTRUCTION of a home, with its displacement filled in. */
-void slots_case_write(const struct slots_case *c, u8 *to);
+/* The instruction to `to`, for SLOTS_INSTRUCTION + offset of a home, with its displacement filled in. */
+void slots_case_write(const struct slots_case *c, u8 *to, u32 offset);
 
 #endif

@@ -14,6 +14,8 @@
 	X(layers)                                                                                  \
 	X(ledger)                                                                                  \
 	X(stacks)                                                                                  \
+	X(sample)                                                                                  \
+	X(estimates)                                                                               \
 	X(timeline)                                                                                \
 	X(proc)                                                                                    \
 	X(check_target)                                                                            \
@@ -36,6 +38,9 @@
 	X(calls)                                                                                   \
 	X(slots)                                                                                   \
 	X(slots_libc)                                                                              \
+	X(prologue)                                                                                \
+	X(jump_safety)                                                                             \
+	X(jump_corpus)                                                                             \
 	X(exact)                                                                                   \
 	X(threads)                                                                                 \
 	X(stack_shapes)                                                                            \

@@ -177,7 +177,7 @@ static bool check_one(u64 address, const struct insn *old)
 			return false;
 		ck_assert_msg(ret == 0, "%#lx: %d", (unsigned long)address, ret);
 		ck_assert_uint_eq(code.instruction_length, old->z.length);
-		ck_assert_uint_le(code.length, 62);
+		ck_assert_uint_le(code.length, SLOT_SIZE);
 		ck_assert_msg(is_right(&code, slot, old, address),
 			      "what is made of %s at %#lx, category %d, is not the same",
 			      ZydisMnemonicGetString(old->z.mnemonic), (unsigned long)address,
