@@ -1,0 +1,306 @@
+// SPDX-License-Identifier: MIT
+/*
+ * The walk of the calling thread's stack, frame by frame, by the rules of
+ * unwind/table.h. Nearly all frames say "CFA = rsp + n": a loop of its own takes
+ * those, in registers, and leaves everything else to agent_frame_step, which does
+ * what walk_stack of unwind/walk.h does, frame for frame.
+ *
+ * A walk is made again if the modules have changed meanwhile (the thread was
+ * stopped in the middle), and once if memory was gone that memattach had named.
+ *
+ * No frame is kept: a stack that memattach does not know is walked a second time, to
+ * send its frames.
+ */
+#include "agent/walker.h"
+
+#include "agent/abi.h"
+#include "agent/send.h"
+#include "agent/walk_state.h"
+
+#define TRIES          4
+#define NESTING_FRAMES 32
+
+/* Steps through code of ours or in slots count no frame, but a hostile stack shall not last for ever. */
+#define STEPS_MORE 64
+
+static int lost(struct walker *w)
+{
+	w->end = CHANNEL_LOST;
+	return 0;
+}
+
+/* The state that every walk begins in: the return address is at sp. 0: it has ended already. */
+static int begin(struct walker *w, uint64_t sp, uint64_t bp)
+{
+	w->s = (struct walk_state){.sp = sp, .bp = bp};
+	w->sum = 0;
+	w->power = 1;
+	w->count = 0;
+	w->steps = w->depth + STEPS_MORE;
+	w->kind = UNWIND_NONE;
+	w->end = CHANNEL_LOST;
+	w->uncertain = w->ours = w->faulted = 0;
+	switch (walk_step(&w->s, unwind_rule(UNWIND_RSP, 0, 8), walker_read, w)) {
+	case WALK_NEXT:
+		return 1;
+	case WALK_OUTERMOST:
+		w->end = CHANNEL_OUTERMOST;
+		return 0;
+	default:
+		return 0;
+	}
+}
+
+/* Where, and by which rules. 0: not now. */
+static int prepare(struct walker *w, struct channel *channel, struct channel_thread *thread,
+		   uint64_t sp)
+{
+	uint64_t span = agent_span(channel, thread, sp);
+
+	w->channel = channel;
+	w->thread = thread;
+	w->generation = channel_generation(channel);
+	w->key = rule_key(w->generation);
+	w->sp = sp;
+	w->sending = w->dropped = 0;
+	if (span)
+		__atomic_store_n(&thread->stack, span, __ATOMIC_RELAXED);
+	walker_limit(w, span, sp);
+	w->top = CHANNEL_SPAN_LOW(span) + CHANNEL_SPAN_SIZE(span);
+	return !(w->generation & 1);
+}
+
+/* After a walk: does it hold? Otherwise it is worth another try. */
+static int holds(struct walker *w)
+{
+	if (w->faulted) {
+		agent_span_forget(w->channel, w->thread, w->floor);
+		agent_span_forget(w->channel, w->thread, w->sp);
+	}
+	return !w->faulted && channel_generation(w->channel) == w->generation;
+}
+
+/*
+ * A signal has interrupted displaced instructions (agent/abi.h). Makes the state
+ * that of the program at the place that they come from; 0 if it is in between.
+ */
+static int leave_slot(struct walk_state *s)
+{
+	uint64_t area = s->pc & ~(AGENT_AREA_SIZE - 1), offset = s->pc - area - AGENT_SLOTS;
+	uint64_t index = offset / AGENT_SLOT_SIZE, at = offset % AGENT_SLOT_SIZE;
+	const struct agent_slot *slot = (const struct agent_slot *)(area + AGENT_SLOTS) + index;
+	uint64_t original;
+
+	if (!s->exact || index >= AGENT_SLOT_COUNT)
+		return 0;
+	original = AGENT_ENTRY_ADDRESS(((const uint64_t *)(area + AGENT_TABLE))[index]);
+	if (at >= AGENT_SLOT_CODE) {
+		/* The stub: its first instruction pushes a register. */
+		s->sp += at > AGENT_SLOT_CODE ? 8 : 0;
+		s->pc = original;
+		return walk_plausible(original);
+	}
+	for (uint32_t i = 0; i < slot->steps && i < AGENT_SLOT_STEPS; i++) {
+		if (slot->to[i] == at) {
+			s->pc = original + slot->from[i];
+			return walk_plausible(s->pc);
+		}
+	}
+	return 0;
+}
+
+static inline void count_frame(struct walker *w, uint64_t at)
+{
+	w->count++;
+	w->sum += w->power * hash_frame(w->channel->seed, at);
+	w->power *= HASH_K;
+	if (w->sending)
+		agent_send_frame(w, at);
+}
+
+/* A frame that is guessed through two frame pointers: it only counts if the walk gets further. */
+static void keep_certain(struct walker *w)
+{
+	if (w->uncertain)
+		return;
+	w->uncertain = 1;
+	w->certain_sum = w->sum;
+	w->certain_power = w->power;
+	w->certain_count = w->count;
+}
+
+static int end_walk(struct walker *w, enum walk_result result)
+{
+	if (result == WALK_OUTERMOST) {
+		w->end = CHANNEL_OUTERMOST;
+		return 0;
+	}
+	if (w->uncertain) {
+		w->sum = w->certain_sum;
+		w->power = w->certain_power;
+		w->count = w->certain_count;
+	}
+	return lost(w);
+}
+
+__attribute__((noinline)) int agent_frame_step(struct walker *w)
+{
+	struct walk_state *s = &w->s;
+	uint64_t at = s->exact ? s->pc + 1 : s->pc;
+	enum walk_result result;
+	uint32_t rule;
+
+	if (w->count >= w->depth) {
+		w->end = CHANNEL_DEPTH;
+		return 0;
+	}
+	if (w->steps-- == 0)
+		return lost(w);
+	rule = agent_rule(w, at);
+	w->kind = unwind_rule_kind(rule);
+	if (w->kind == UNWIND_SLOT)
+		return leave_slot(s) ? 1 : end_walk(w, WALK_LOST);
+	if (w->kind == UNWIND_NONE && s->guessed)
+		keep_certain(w);
+	else
+		w->uncertain = 0;
+	if (w->kind == UNWIND_OURS)
+		w->ours = 1;
+	else
+		count_frame(w, w->kind == UNWIND_SIGNAL ? s->pc + 1 : at);
+	result = walk_step(s, rule, walker_read, w);
+	if (result != WALK_NEXT)
+		return end_walk(w, result);
+	s->guessed = w->kind == UNWIND_NONE;
+	/* What a signal has interrupted may be on another stack. */
+	if (w->kind == UNWIND_SIGNAL)
+		walker_limit(w, agent_span(w->channel, w->thread, s->sp & ~7ULL), s->sp - 128);
+	return 1;
+}
+
+/*
+ * As many frames as there are that say CFA = rsp + n, and are in the cache. About 13
+ * cycles for each, which is the way from one return address to the next: two
+ * loads that hit the cache, and three additions.
+ */
+static inline __attribute__((always_inline)) void walk_fast(struct walker *w)
+{
+	const uint64_t *rules = channel_part(w->channel, w->channel->rules);
+	const uint64_t key = w->key ^ (uint64_t)UNWIND_RSP << RULE_TAG_BITS;
+	const uint64_t seed = w->channel->seed, last = w->floor + w->size - 1;
+	uint64_t sp = w->s.sp, at = w->s.pc, bp = w->s.bp, sum = w->sum, power = w->power;
+	uint32_t count = w->count;
+
+	for (; count < w->depth; count++) {
+		uint64_t entry = __atomic_load_n(&rules[at % CHANNEL_RULES], __ATOMIC_RELAXED);
+		uint64_t slot = sp - 8 + (uint64_t)((int64_t)entry >> (RULE_TAG_BITS + 12)) * 8;
+		uint64_t rbp = entry >> (RULE_TAG_BITS + 4) & 255, pc;
+
+		/* The tag and the kind in one. */
+		if ((entry ^ at >> CHANNEL_RULES_BITS ^ key) << (64 - RULE_TAG_BITS - 4))
+			break;
+		if (slot < sp || slot > last || !agent_load(slot, &pc) || !walk_plausible(pc))
+			break;
+		if (rbp) {
+			uint64_t saved = slot + 8 - 8 * rbp;
+
+			if (rbp == UNWIND_RBP_AT_RBP || saved < w->floor || !agent_load(saved, &bp))
+				break;
+		}
+		sum += power * hash_frame(seed, at);
+		power *= HASH_K;
+		sp = slot + 8;
+		at = pc;
+	}
+	w->s.sp = sp;
+	w->s.pc = at;
+	w->s.bp = bp;
+	w->sum = sum;
+	w->power = power;
+	w->count = count;
+}
+
+/* All frames. */
+static void walk(struct walker *w, uint64_t bp)
+{
+	if (!begin(w, w->sp, bp))
+		return;
+	do {
+		if (!w->s.exact && !w->s.guessed && !(w->s.sp & 7) && w->size)
+			walk_fast(w);
+	} while (agent_frame_step(w));
+}
+
+static inline uint64_t finish(const struct walker *w)
+{
+	return hash_mix(w->sum + w->power * hash_end(w->channel->seed, w->end));
+}
+
+/* Puts the frames of this stack into the ring. 0; -1: memattach does not get them. */
+static __attribute__((noinline)) int send_stack(struct walker *w, uint64_t bp, uint64_t hash)
+{
+	agent_send_begin(w, hash);
+	if (begin(w, w->sp, bp))
+		while (agent_frame_step(w))
+			;
+	if (finish(w) != hash || channel_generation(w->channel) != w->generation) {
+		agent_lost(w->channel, CHANNEL_LOSS_STACK);
+		return -1;
+	}
+	return agent_send_end(w, hash);
+}
+
+uint64_t agent_walk(struct channel *channel, struct channel_thread *thread, uint64_t sp,
+		    uint64_t bp, uint32_t *place)
+{
+	struct walker w;
+	uint64_t hash;
+	int tries = TRIES;
+
+	w.depth = channel->depth;
+	do {
+		if (!prepare(&w, channel, thread, sp))
+			continue;
+		walk(&w, bp);
+		if (!holds(&w))
+			continue;
+		hash = finish(&w);
+		*place = agent_known_find(channel, hash);
+		if (*place == CHANNEL_NO_PLACE && !send_stack(&w, bp, hash))
+			*place = agent_known_add(channel, hash);
+		return hash;
+	} while (--tries > 0);
+	agent_lost(channel, CHANNEL_LOSS_STACK);
+	*place = CHANNEL_NO_PLACE;
+	return hash_mix(hash_end(channel->seed, CHANNEL_LOST));
+}
+
+enum agent_nesting agent_nesting(struct channel *channel, struct channel_thread *thread,
+				 uint64_t sp, uint64_t bp)
+{
+	struct walker w;
+
+	w.depth = NESTING_FRAMES;
+	for (int tries = TRIES; tries > 0; tries--) {
+		int more;
+
+		if (!prepare(&w, channel, thread, sp))
+			continue;
+		more = begin(&w, sp, bp);
+		while (more) {
+			more = agent_frame_step(&w);
+			if (w.kind == UNWIND_OURS || w.kind == UNWIND_SIGNAL)
+				break;
+		}
+		if (!holds(&w))
+			continue;
+		if (w.kind == UNWIND_OURS)
+			return AGENT_NESTED;
+		if (w.kind == UNWIND_SIGNAL)
+			return AGENT_NOT_NESTED;
+		if (w.end == CHANNEL_OUTERMOST)
+			return AGENT_OUTERMOST;
+		break;
+	}
+	return AGENT_UNKNOWN;
+}

@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef MEMATTACH_AGENT_WALKER_H
+#define MEMATTACH_AGENT_WALKER_H
+
+#include "agent/channel.h"
+
+/*
+ * Call stacks of the calling thread, from a probed call: sp is the stack pointer
+ * at the entry of the function, where the return address is, bp is rbp there.
+ * thread is the calling thread's. Nothing is read but the stack from sp upward, as
+ * far as it is mapped, and the channel.
+ */
+
+/*
+ * The hash of the stack from the function's caller to the outermost frame (at most
+ * channel->depth frames). If memattach does not have this stack yet, its frames are
+ * put into the ring first. *place is where known has it; CHANNEL_NO_PLACE if the
+ * frames were lost, and then memattach may not know the hash.
+ */
+uint64_t agent_walk(struct channel *channel, struct channel_thread *thread, uint64_t sp,
+		    uint64_t bp, uint32_t *place);
+
+enum agent_nesting {
+	AGENT_NESTED,     /* by a function that the agent has called */
+	AGENT_NOT_NESTED, /* from a signal handler */
+	AGENT_OUTERMOST,  /* the agent is nowhere on this stack */
+	AGENT_UNKNOWN,    /* the walk was lost, or too deep */
+};
+
+/* Who has made this call. Looks at 32 frames at most. */
+enum agent_nesting agent_nesting(struct channel *channel, struct channel_thread *thread,
+				 uint64_t sp, uint64_t bp);
+
+/* Reads 8 bytes of a stack. 1; 0 if there is no memory. */
+int agent_read(struct channel *channel, struct channel_thread *thread, uint64_t address,
+	       uint64_t *value);
+
+#endif
