@@ -199,7 +199,7 @@ START_TEST(first_allocation)
 {
 	const u64 mean = 1000, n = 400000;
 	struct thread *threads =
-		mmap((void *)0x100000000000, n * sizeof(*threads), PROT_READ | PROT_WRITE,
+		mmap((void *)0x200000000000, n * sizeof(*threads), PROT_READ | PROT_WRITE,
 		     MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
 	u64 hits = 0, hits_2 = 0, begun = 0;
 
