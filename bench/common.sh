@@ -10,7 +10,7 @@
 # Seconds that any single answer may take.
 PATIENCE=100
 
-target= profiler= redis=()
+target='' profiler='' server='' runner='' why='' redis=()
 
 die() {
 	echo "bench: $*" >&2
@@ -43,7 +43,13 @@ target_hear() {
 
 end() {
 	kill "$1" 2>/dev/null || true
+	end_within 15 "$1"
 	wait "$1" 2>/dev/null || true
+}
+
+# end_within SECONDS PID: it has been asked to end, and has no more time than that.
+end_within() {
+	timeout "$1" tail --pid="$2" -s 0.02 -f /dev/null 2>/dev/null || kill -KILL "$2" 2>/dev/null || true
 }
 
 target_end() {
@@ -52,37 +58,85 @@ target_end() {
 	target=
 }
 
-# profiler_start PID ARGS...: comes back as soon as memattach has attached.
-profiler_start() {
+# bounded SECONDS COMMAND ARGS...: its exit status; 124 or 137 if it took longer. All that it has
+# started ends with it, and the shell still hears signals meanwhile.
+bounded() {
+	local status=0
+	timeout --kill-after=5 "$@" <&0 &
+	runner=$!
+	wait "$runner" || status=$?
+	runner=
+	return "$status"
+}
+
+# profiler_try PID ARGS...: comes back as soon as memattach has attached. If it does not: 1, and $why.
+profiler_try() {
 	local pid=$1
 	shift
 	rm -f "$work/verbose"
 	mkfifo "$work/verbose"
-	"$build/memattach" -v -p "$pid" "$@" 2>"$work/verbose" 8>&- 9<&- &
+	"$build/memattach" -v -p "$pid" "$@" 2>"$work/verbose" >"$work/profiler.out" 8>&- 9<&- &
 	profiler=$!
 	exec 7<"$work/verbose"
-	profiler_says "attached to"
+	profiler_hears "attached to" && return 0
+	end "$profiler"
+	exec 7<&-
+	profiler=
+	return 1
 }
 
-# Waits for a line of memattach -v that has this text in it.
-profiler_says() {
-	local line said=
+profiler_start() {
+	profiler_try "$@" || die "$why"
+}
+
+# Waits for a line of memattach -v that has this text in it. None comes: 1, and $why.
+profiler_hears() {
+	local line said=nothing
 	while read -r -t "$PATIENCE" -u 7 line; do
 		case $line in
 		*"$1"*) return 0 ;;
+		"Try '"*) ;;
 		*) said=$line ;;
 		esac
 	done
-	die "memattach did not say \"$1\"; its last line was: $said"
+	why="memattach did not say \"$1\"; its last line was: $said"
+	return 1
 }
 
-# Ends the run: not by SIGINT, which a script's background processes ignore.
-profiler_end() {
+profiler_says() {
+	profiler_hears "$1" || die "$why"
+}
+
+# Ends the run: not by SIGINT, which a script's background processes ignore. 1, and $why: it failed.
+profiler_finish() {
+	local line said='' status=0
 	kill "$profiler" 2>/dev/null || true
-	cat <&7 >/dev/null
+	while read -r -t "$PATIENCE" -u 7 line; do
+		said=$line
+	done
 	exec 7<&-
-	wait "$profiler" || die "memattach ended with status $?"
+	end_within 15 "$profiler"
+	wait "$profiler" || status=$?
 	profiler=
+	[ "$status" -ne 0 ] || return 0
+	why="memattach ended with status $status: $said"
+	return 1
+}
+
+profiler_end() {
+	profiler_finish || die "$why"
+}
+
+# Whether memattach runs a command with these options; if not, $why.
+profiler_can() {
+	bounded 20 "$build/memattach" "$@" -o "$work/can.json" -- /bin/true >"$work/can.out" 2>&1 && return 0
+	why=$(reason "$work/can.out")
+	return 1
+}
+
+# $(reason FILE): the line of a failed command's output that says most.
+reason() {
+	grep -v -e '^$' -e "^Try '" "$1" | tail -n 1 | cut -c 1-120
 }
 
 # redis_start NAME: a redis-server on a socket in $work, with nothing to save; ready when it says so.
@@ -112,10 +166,15 @@ redis_end_all() {
 # Nothing of ours stays, however the bench ends. memattach first: it leaves its target whole.
 end_all() {
 	local pid
-	for pid in $profiler $target; do
+	for pid in $profiler $runner $server $target; do
 		end "$pid"
 	done
 	redis_end_all
+}
+
+# $(memory FIELD PID): of /proc/PID/status, KiB.
+memory() {
+	sed -n "s/^$1:[[:space:]]*\([0-9]*\) kB/\1/p" "/proc/$2/status"
 }
 
 # Of numbers on standard input, one a line.
@@ -136,6 +195,16 @@ calc() {
 
 heading() {
 	printf '\n%s\n' "$1"
+}
+
+# What is being done, while somebody watches; nothing clears it.
+progress() {
+	[ ! -t 2 ] || printf '\r\033[K%s' "$*" >&2
+}
+
+# Below a table, lines that fit.
+note() {
+	echo "$*" | fold -s -w 98 | sed 's/^/  /'
 }
 
 # row WHAT MEASURED [TARGET VERDICT]

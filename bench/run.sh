@@ -4,7 +4,7 @@
 #	bench/run.sh BUILD [PART...]      (what "make bench" runs)
 #
 # Measures and prints one table: what was measured, the target where there is one, and
-# whether it was met. Parts: trap, pause, report, ledger, others; all by default. It asserts
+# whether it was met. Parts: speed, pause, memory, trap, report, ledger; all by default. It asserts
 # nothing. Ratios are taken within one run, over rounds in which the things compared take
 # turns, and medians are shown: absolute figures depend on the machine and on what else it
 # does, so look at the load in the first lines.
@@ -14,16 +14,17 @@ cd "$(dirname "$0")/.."
 build=$(realpath "$1")
 shift
 parts=("$@")
-[ $# -gt 0 ] || parts=(trap pause report ledger others)
+[ $# -gt 0 ] || parts=(speed pause memory trap report ledger)
 work=$(mktemp -d)
 
-for part in common trap pause report ledger others; do
+for part in common workloads redis speed pause memory trap report ledger; do
 	# shellcheck source=/dev/null
 	. "bench/$part.sh"
 done
 
 cleanup() {
 	end_all
+	heaptrack_tidy
 	rm -rf "$work"
 }
 trap cleanup EXIT

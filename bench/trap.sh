@@ -18,7 +18,7 @@ trap_round() {
 		target_start "$build/bench/pair" "$depth"
 		target_ask 1000000
 		echo "$answer" >>"$work/native.$depth"
-		profiler_start "$target" -o "$work/pair.json"
+		profiler_start "$target" --probe trap -o "$work/pair.json"
 		target_ask 1000 # the call sites get their breakpoints
 		target_ask "$TRAP_PAIRS"
 		echo "$answer" >>"$work/pair.$depth"
@@ -54,5 +54,4 @@ bench_trap() {
 			fi
 		done
 	done
-	median <"$work/pair.20" >"$work/trap_pair_ns"
 }
