@@ -35,6 +35,10 @@ struct unwind_backend {
 	void (*destroy)(void *impl); /* takes NULL */
 	int (*add_module)(void *impl, const struct unwind_module *module, struct err *err);
 	void (*remove_module)(void *impl, u32 id);
+	/* NULL where there are no rows. */
+	int (*rows)(const void *impl, u32 id, struct unwind_rows *rows);
+	int (*add_rows)(void *impl, u32 id, u64 start, u64 end, const struct unwind_rows *rows,
+			struct err *err);
 	/* max >= 1. Fills pcs[0] too. */
 	enum unwind_end (*walk)(void *impl, const struct walk_request *request, u64 *pcs, u32 max,
 				u32 *count);

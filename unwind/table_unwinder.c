@@ -33,7 +33,8 @@ struct pc_entry {
 
 struct table_module {
 	struct unwind_module module; /* fd and path are borrowed, for libdw */
-	const struct unwind_table *table;
+	struct unwind_rows rows;
+	const struct unwind_table *table; /* of the cache; NULL: the rows came without a file */
 };
 
 struct table_unwinder {
@@ -104,23 +105,60 @@ static void forget_rules(struct table_unwinder *u)
 	}
 }
 
+static int insert(struct table_unwinder *u, const struct table_module *m, struct err *err)
+{
+	size_t at;
+
+	if (vec_reserve((void **)&u->modules, &u->cap_modules, u->n_modules + 1, sizeof(*m)))
+		return err_set(err, ENOMEM, "no memory for %zu modules", u->n_modules + 1);
+	at = upper_bound(u, m->module.start);
+	memmove(u->modules + at + 1, u->modules + at, (u->n_modules - at) * sizeof(*m));
+	u->modules[at] = *m;
+	u->n_modules++;
+	forget_rules(u);
+	return 0;
+}
+
 static int table_add(void *impl, const struct unwind_module *module, struct err *err)
 {
 	struct table_unwinder *u = impl;
 	struct table_module m = {.module = *module};
-	size_t at;
+	int ret;
 
-	if (vec_reserve((void **)&u->modules, &u->cap_modules, u->n_modules + 1, sizeof(m)))
-		return err_set(err, ENOMEM, "no memory for %zu modules", u->n_modules + 1);
 	m.table = table_cache_get(u->tables, module->fd);
 	if (!m.table)
 		return err_set(err, ENOMEM, "no memory for the unwind table of %s", module->path);
-	at = upper_bound(u, module->start);
-	memmove(u->modules + at + 1, u->modules + at, (u->n_modules - at) * sizeof(m));
-	u->modules[at] = m;
-	u->n_modules++;
-	forget_rules(u);
+	m.rows = (struct unwind_rows){m.table->rows, m.table->n, module->bias + m.table->base};
+	ret = insert(u, &m, err);
+	if (ret) {
+		table_cache_put(u->tables, m.table);
+		return ret;
+	}
 	return u->libdw ? libdw_unwinder_add_module(u->libdw, module, err) : 0;
+}
+
+static int table_add_rows(void *impl, u32 id, u64 start, u64 end, const struct unwind_rows *rows,
+			  struct err *err)
+{
+	struct table_module m = {
+		.module = {.id = id, .start = start, .end = end, .fd = -1, .path = ""},
+		.rows = *rows,
+	};
+
+	return insert(impl, &m, err);
+}
+
+static int table_rows(const void *impl, u32 id, struct unwind_rows *rows)
+{
+	const struct table_unwinder *u = impl;
+
+	for (size_t i = 0; i < u->n_modules; i++) {
+		if (u->modules[i].module.id == id) {
+			*rows = u->modules[i].rows;
+			return 0;
+		}
+	}
+	return -ENOENT;
 }
 
 static void table_remove(void *impl, u32 id)
@@ -130,7 +168,8 @@ static void table_remove(void *impl, u32 id)
 	for (size_t i = 0; i < u->n_modules; i++) {
 		if (u->modules[i].module.id != id)
 			continue;
-		table_cache_put(u->tables, u->modules[i].table);
+		if (u->modules[i].table)
+			table_cache_put(u->tables, u->modules[i].table);
 		u->n_modules--;
 		memmove(u->modules + i, u->modules + i + 1,
 			(u->n_modules - i) * sizeof(*u->modules));
@@ -155,11 +194,11 @@ static const struct table_module *module_at(const struct table_unwinder *u, u64 
 
 static u32 module_rule(const struct table_module *m, u64 pc)
 {
-	u64 offset = pc - m->module.bias - m->table->base;
+	u64 offset = pc - m->rows.base;
 
-	if (!m->table->n || offset > UINT32_MAX)
+	if (!m->rows.n || offset > UINT32_MAX)
 		return unwind_rule(UNWIND_NONE, 0, 0);
-	return unwind_rows_find(m->table->rows, m->table->n, (u32)offset);
+	return unwind_rows_find(m->rows.rows, m->rows.n, (u32)offset);
 }
 
 /* The slow path of find_rule: the module, the row and, without one, what the code looks like. */
@@ -351,5 +390,7 @@ const struct unwind_backend unwind_table_backend = {
 	.destroy = table_destroy,
 	.add_module = table_add,
 	.remove_module = table_remove,
+	.rows = table_rows,
+	.add_rows = table_add_rows,
 	.walk = table_walk,
 };

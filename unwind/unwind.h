@@ -58,6 +58,29 @@ int unwinder_add_module(struct unwinder *unwinder, const struct unwind_module *m
 			struct err *err);
 void unwinder_remove_module(struct unwinder *unwinder, u32 id);
 
+struct unwind_row;
+
+/* The compiled unwind information of a module: rows of unwind/table.h. */
+struct unwind_rows {
+	const struct unwind_row *rows; /* borrowed, until the module is removed */
+	size_t n;
+	u64 base; /* the address in the process that the rows' offset 0 is at */
+};
+
+/*
+ * That of a module that was added, for those who walk by themselves. 0; -ENOENT: there
+ * is no such module, or the back end is not UNWIND_TABLE, which alone has rows.
+ */
+int unwinder_rows(const struct unwinder *unwinder, u32 id, struct unwind_rows *rows);
+
+/*
+ * Tells the table back end of code at [start, end) that no file has, with its rows
+ * (borrowed until it is removed, by its id). The other back ends do not use it.
+ * 0 or -ENOMEM.
+ */
+int unwinder_add_rows(struct unwinder *unwinder, u32 id, u64 start, u64 end,
+		      const struct unwind_rows *rows, struct err *err);
+
 /*
  * Walks the stack of thread tid, which is in a ptrace-stop (libunwind and libdw
  * need that; table only needs its memory to hold still), from regs, which may

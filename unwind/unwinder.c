@@ -54,6 +54,17 @@ void unwinder_remove_module(struct unwinder *u, u32 id)
 	u->ops->remove_module(u->impl, id);
 }
 
+int unwinder_rows(const struct unwinder *u, u32 id, struct unwind_rows *rows)
+{
+	return u->ops->rows ? u->ops->rows(u->impl, id, rows) : -ENOENT;
+}
+
+int unwinder_add_rows(struct unwinder *u, u32 id, u64 start, u64 end,
+		      const struct unwind_rows *rows, struct err *err)
+{
+	return u->ops->add_rows ? u->ops->add_rows(u->impl, id, start, end, rows, err) : 0;
+}
+
 static enum unwind_end walk(struct unwinder *u, const struct walk_request *request, u64 *pcs,
 			    u32 max, u32 *count)
 {
