@@ -19,7 +19,7 @@ WORKLOADS_ALL=(A A0 A4 B C D E)
 COLUMNS_ALL=(native full sample trap heaptrack massif)
 
 # Seconds that one run of one workload may take, its tool's start and report included.
-RUN_LIMIT=60
+RUN_LIMIT=40
 
 workload_name() {
 	case $1 in
