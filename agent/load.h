@@ -5,31 +5,37 @@
 #include <stdint.h>
 
 /*
- * Reads the 8 bytes at address, which memattach has said to be mapped, but which
- * may have been unmapped since. 1; 0 if there is nothing. The read is a single
- * instruction. Its place and that of the other way out stand in the section
- * agent_fixup, as distances from where they stand; memattach, which sees a SIGSEGV
- * or SIGBUS before the target does, sends the thread there (agent_fixup_find in
- * agent/fixup.h).
+ * Reads the 8 bytes at address + offset (a constant), which memattach has said to be
+ * mapped, but which may have been unmapped since: then the value is 0, and
+ * *faulted is set to 1.
+ *
+ * The read is a single instruction. Its place and that of the way out stand in the
+ * section agent_fixup, as distances from where they stand; memattach, which sees a
+ * SIGSEGV or SIGBUS before the target does, sends the thread there (agent/fixup.h).
+ * (Not an asm goto: with an output gcc 12 may compile it wrongly, its bug 113921.)
  */
-static inline __attribute__((always_inline)) int agent_load(uint64_t address, uint64_t *value)
-{
-	uint64_t word;
+#define agent_load_at(address, offset, faulted)                                                    \
+	({                                                                                         \
+		uint64_t load_value;                                                               \
+		__asm__ volatile("1:	mov %c3(%2), %0\n"                                            \
+				 "2:	.pushsection .text.landing, \"ax\"\n"                         \
+				 "3:	movb $1, %1\n"                                                \
+				 "	xor %k0, %k0\n"                                                 \
+				 "	jmp 2b\n"                                                       \
+				 "	.popsection\n"                                                  \
+				 "	.pushsection agent_fixup, \"a\"\n"                              \
+				 "	.balign 4\n"                                                    \
+				 "	.long 1b - .\n"                                                 \
+				 "	.long 3b - .\n"                                                 \
+				 "	.popsection"                                                    \
+				 : "=r"(load_value), "+m"(*(faulted))                              \
+				 : "r"((uint64_t)(address)), "i"(offset));                         \
+		load_value;                                                                        \
+	})
 
-	__asm__ goto("1:	mov (%1), %0\n"
-		     "	.pushsection agent_fixup, \"a\"\n"
-		     "	.balign 4\n"
-		     "	.long 1b - .\n"
-		     "	.long %l[unreadable] - .\n"
-		     "	.popsection"
-		     : "=r"(word)
-		     : "r"(address)
-		     :
-		     : unreadable);
-	*value = word;
-	return 1;
-unreadable:
-	return 0;
+static inline __attribute__((always_inline)) uint64_t agent_load(uint64_t address, uint8_t *faulted)
+{
+	return agent_load_at(address, 0, faulted);
 }
 
 #endif

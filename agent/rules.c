@@ -50,14 +50,16 @@ static uint32_t find_row(const struct channel *channel, const struct channel_mod
 /* `mov $__NR_rt_sigreturn, %eax; syscall`, or that with %rax, at this address? */
 static bool is_sigreturn_at(uint64_t address, uint64_t end)
 {
-	uint64_t head, tail;
+	uint8_t faulted = 0;
+	uint64_t head;
 
-	if (end < 9 || address > end - 9 || !agent_load(address, &head))
+	if (end < 9 || address > end - 9)
 		return false;
+	head = agent_load(address, &faulted);
 	if ((head & 0xffffffffffffffULL) == 0x050f0000000fb8ULL)
 		return true;
 	/* The ninth byte. */
-	return head == 0x0f0000000fc0c748ULL && agent_load(address + 1, &tail) && tail >> 56 == 5;
+	return head == 0x0f0000000fc0c748ULL && agent_load(address + 1, &faulted) >> 56 == 5;
 }
 
 /* As code_is_sigreturn (unwind/code_shape.h): pc may be a return address minus 1. */

@@ -59,5 +59,12 @@ void agent_span_forget(struct channel *channel, struct channel_thread *thread, u
 int agent_read(struct channel *channel, struct channel_thread *thread, uint64_t address,
 	       uint64_t *value)
 {
-	return !(address & 7) && agent_span(channel, thread, address) && agent_load(address, value);
+	uint8_t faulted = 0;
+
+	if (address & 7 || !agent_span(channel, thread, address))
+		return 0;
+	*value = agent_load(address, &faulted);
+	if (faulted)
+		agent_span_forget(channel, thread, address);
+	return !faulted;
 }

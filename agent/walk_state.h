@@ -20,7 +20,7 @@ struct walker {
 	uint64_t generation;  /* of the modules */
 	uint64_t key;         /* of entries in the cache of rules, changes with generation */
 	uint64_t floor, size; /* 8 bytes may be read at each address in [floor, floor + size) */
-	uint64_t top;         /* end of the span of memory that the walk began in */
+	uint64_t span;        /* of memory, in which the walk has begun; 0: not known */
 	struct walk_state s;
 	uint64_t sum, power; /* the hash so far */
 	uint64_t sp;         /* at the entry of the probed function: names the stack in the ring */
@@ -56,11 +56,8 @@ static inline bool walker_read(void *ctx, uint64_t address, uint64_t *value)
 
 	if (address - w->floor >= w->size)
 		return false;
-	if (!agent_load(address, value)) {
-		w->faulted = 1;
-		return false;
-	}
-	return true;
+	*value = agent_load(address, &w->faulted);
+	return !w->faulted;
 }
 
 /*
@@ -113,6 +110,17 @@ static inline uint64_t rule_key(uint64_t generation)
 static inline uint64_t rule_tag(uint64_t at, uint64_t key)
 {
 	return (at >> CHANNEL_RULES_BITS ^ key) & RULE_TAG_MASK;
+}
+
+/* The offset, in bytes, and the rbp field of an entry's rule. */
+static inline uint64_t rule_entry_offset(uint64_t entry)
+{
+	return (uint64_t)((int64_t)entry >> (RULE_TAG_BITS + 12)) * 8;
+}
+
+static inline uint64_t rule_entry_rbp(uint64_t entry)
+{
+	return entry >> (RULE_TAG_BITS + 4) & 255;
 }
 
 /* agent/rules.c: the rule for `at` from the modules' tables; goes into the cache. */

@@ -29,10 +29,11 @@ static int lost(struct walker *w)
 	return 0;
 }
 
-/* The state that every walk begins in: the return address is at sp. 0: it has ended already. */
-static int begin(struct walker *w, uint64_t sp, uint64_t bp)
+/* The state that a walk begins in: the return address is at w->sp. 0: it has ended already. */
+static int begin(struct walker *w, uint64_t bp)
 {
-	w->s = (struct walk_state){.sp = sp, .bp = bp};
+	walker_limit(w, w->span, w->sp);
+	w->s = (struct walk_state){.sp = w->sp, .bp = bp};
 	w->sum = 0;
 	w->power = 1;
 	w->count = 0;
@@ -62,11 +63,10 @@ static int prepare(struct walker *w, struct channel *channel, struct channel_thr
 	w->generation = channel_generation(channel);
 	w->key = rule_key(w->generation);
 	w->sp = sp;
+	w->span = span;
 	w->sending = w->dropped = 0;
 	if (span)
 		__atomic_store_n(&thread->stack, span, __ATOMIC_RELAXED);
-	walker_limit(w, span, sp);
-	w->top = CHANNEL_SPAN_LOW(span) + CHANNEL_SPAN_SIZE(span);
 	return !(w->generation & 1);
 }
 
@@ -181,35 +181,42 @@ __attribute__((noinline)) int agent_frame_step(struct walker *w)
 /*
  * As many frames as there are that say CFA = rsp + n, and are in the cache. About 13
  * cycles for each, which is the way from one return address to the next: two
- * loads that hit the cache, and three additions.
+ * loads that hit the cache, and three additions. A read that fails gives no plausible
+ * return address.
  */
 static inline __attribute__((always_inline)) void walk_fast(struct walker *w)
 {
 	const uint64_t *rules = channel_part(w->channel, w->channel->rules);
 	const uint64_t key = w->key ^ (uint64_t)UNWIND_RSP << RULE_TAG_BITS;
-	const uint64_t seed = w->channel->seed, last = w->floor + w->size - 1;
+	const uint64_t seed = w->channel->seed, end = w->floor + w->size + 7;
 	uint64_t sp = w->s.sp, at = w->s.pc, bp = w->s.bp, sum = w->sum, power = w->power;
 	uint32_t count = w->count;
 
+	/* Or else the compiler adds the offset of the rules once more in each round. */
+	__asm__("" : "+r"(rules));
 	for (; count < w->depth; count++) {
 		uint64_t entry = __atomic_load_n(&rules[at % CHANNEL_RULES], __ATOMIC_RELAXED);
-		uint64_t slot = sp - 8 + (uint64_t)((int64_t)entry >> (RULE_TAG_BITS + 12)) * 8;
-		uint64_t rbp = entry >> (RULE_TAG_BITS + 4) & 255, pc;
+		uint64_t cfa = sp + rule_entry_offset(entry);
+		uint64_t rbp = rule_entry_rbp(entry), pc;
 
 		/* The tag and the kind in one. */
 		if ((entry ^ at >> CHANNEL_RULES_BITS ^ key) << (64 - RULE_TAG_BITS - 4))
 			break;
-		if (slot < sp || slot > last || !agent_load(slot, &pc) || !walk_plausible(pc))
+		if (cfa <= sp || cfa > end)
+			break;
+		pc = agent_load_at(cfa, -8, &w->faulted);
+		if (!walk_plausible(pc))
 			break;
 		if (rbp) {
-			uint64_t saved = slot + 8 - 8 * rbp;
+			uint64_t saved = cfa - 8 * rbp;
 
-			if (rbp == UNWIND_RBP_AT_RBP || saved < w->floor || !agent_load(saved, &bp))
+			if (rbp == UNWIND_RBP_AT_RBP || saved < w->floor)
 				break;
+			bp = agent_load(saved, &w->faulted);
 		}
 		sum += power * hash_frame(seed, at);
 		power *= HASH_K;
-		sp = slot + 8;
+		sp = cfa;
 		at = pc;
 	}
 	w->s.sp = sp;
@@ -223,7 +230,7 @@ static inline __attribute__((always_inline)) void walk_fast(struct walker *w)
 /* All frames. */
 static void walk(struct walker *w, uint64_t bp)
 {
-	if (!begin(w, w->sp, bp))
+	if (!begin(w, bp))
 		return;
 	do {
 		if (!w->s.exact && !w->s.guessed && !(w->s.sp & 7) && w->size)
@@ -240,7 +247,7 @@ static inline uint64_t finish(const struct walker *w)
 static __attribute__((noinline)) int send_stack(struct walker *w, uint64_t bp, uint64_t hash)
 {
 	agent_send_begin(w, hash);
-	if (begin(w, w->sp, bp))
+	if (begin(w, bp))
 		while (agent_frame_step(w))
 			;
 	if (finish(w) != hash || channel_generation(w->channel) != w->generation) {
@@ -286,7 +293,7 @@ enum agent_nesting agent_nesting(struct channel *channel, struct channel_thread 
 
 		if (!prepare(&w, channel, thread, sp))
 			continue;
-		more = begin(&w, sp, bp);
+		more = begin(&w, bp);
 		while (more) {
 			more = agent_frame_step(&w);
 			if (w.kind == UNWIND_OURS || w.kind == UNWIND_SIGNAL)

@@ -49,6 +49,7 @@
 	X(cli)                                                                                     \
 	X(outputs)                                                                                 \
 	X(exec_fork)                                                                               \
+	X(agent_walk)                                                                              \
 	X(allocators)                                                                              \
 	X(orphan)
 
