@@ -158,7 +158,7 @@ void estimates_totals(const struct estimates *estimates, struct ledger_totals *t
 {
 	const struct estimates *e = estimates;
 
-	totals->recorded = totals->total_allocations;
+	totals->recorded_allocations = totals->total_allocations;
 	totals->live_bytes = estimate_round(e->live.bytes);
 	totals->live_blocks = estimate_round(e->live.blocks);
 	totals->total_bytes = estimate_round(e->total.bytes);

@@ -39,7 +39,7 @@ struct ledger_totals {
 	u32 peak_time;  /* when that was */
 	/* With sampling (ledger_set_sample), else 0: the number of allocations that the others are
 	 * estimated from, and the standard errors of the estimates. */
-	u64 recorded;
+	u64 recorded_allocations;
 	u64 live_bytes_error, live_blocks_error, peak_bytes_error;
 	u64 total_bytes_error, total_allocations_error, total_frees_error, temporary_error;
 };

@@ -7,6 +7,9 @@
  * figures themselves doubtful, then what costs time, then where the memory is,
  * then what is harmless. If none speaks, one sentence says that.
  *
+ * Where the ledger's figures are estimates no rule speaks that would be silent with
+ * live bytes two standard errors from the estimate: a finding is not to be chance.
+ *
  * Rates need time: in less than MIN_SECONDS none is computed, since a single
  * burst would be taken for a habit.
  */
@@ -94,6 +97,23 @@ static u64 growth(u64 now, u64 before)
 	return now > before ? now - before : 0;
 }
 
+/* Before a figure that may be an estimate. */
+static const char *about(const struct diagnosis_input *in)
+{
+	return in->sampled ? "about " : "";
+}
+
+/* The least and the most that live bytes may well be. */
+static u64 live_at_least(const struct diagnosis_input *in)
+{
+	return growth(in->live_bytes, 2 * in->live_bytes_error);
+}
+
+static u64 live_at_most(const struct diagnosis_input *in)
+{
+	return in->live_bytes + 2 * in->live_bytes_error;
+}
+
 static double share(u64 part, u64 whole)
 {
 	return whole ? (double)part / (double)whole : 0;
@@ -151,6 +171,12 @@ static int lost_events(struct diagnosis *d, const struct diagnosis_input *in)
 
 	if (in->lost_events == 0)
 		return 0;
+	if (in->sampled)
+		return add(
+			d,
+			"%s records of sampled allocations or frees were lost: the estimates are "
+			"off by what these stand for.",
+			units_count(a, in->lost_events));
 	return add(d,
 		   "%s allocator events were lost: live bytes and blocks may be off by as many "
 		   "allocations or frees.",
@@ -216,23 +242,25 @@ static int growing(struct diagnosis *d, const struct diagnosis_input *in)
 	    share(grown, in->at_attach.rss ? in->at_attach.rss : 1) < GROWTH_MIN_SHARE)
 		return 0;
 	/* A program that has just begun grows by nature: only one that frees little is suspect. */
-	if (share(in->live_bytes, grown) >= GROWTH_LIVE_SHARE &&
+	if (share(live_at_least(in), grown) >= GROWTH_LIVE_SHARE &&
 	    share(in->live_bytes, in->peak_bytes) >= LEAK_PEAK_SHARE &&
 	    (!in->whole_life || freed_share(in) < LEAK_FREED_SHARE))
 		return add(
 			d,
-			"RSS grew by %s in %.1f s, and %s of heap blocks allocated since are live "
-			"(%s allocations, %.0f %% of them freed): if that goes on it is a leak; "
+			"RSS grew by %s in %.1f s, and %s%s of heap blocks allocated since are live "
+			"(%s%s allocations, %.0f %% of them freed): if that goes on it is a leak; "
 			"the sites with most live bytes are where.",
-			units_bytes(a, grown), in->seconds, units_bytes(b, in->live_bytes),
+			units_bytes(a, grown), in->seconds, about(in),
+			units_bytes(b, in->live_bytes), about(in),
 			units_count(c, in->total_allocations), 100 * freed_share(in));
-	if (grown >= GROWTH_OTHER_MIN && share(in->live_bytes, grown) < GROWTH_OTHER_SHARE)
+	if (grown >= GROWTH_OTHER_MIN && share(live_at_most(in), grown) < GROWTH_OTHER_SHARE)
 		return add(
 			d,
-			"RSS grew by %s in %.1f s, but only %s of heap blocks allocated since are "
+			"RSS grew by %s in %.1f s, but only %s%s of heap blocks allocated since are "
 			"live: what grows is something else (mapped files, stacks, memory from "
 			"mmap, freed memory that the allocator keeps).",
-			units_bytes(a, grown), in->seconds, units_bytes(b, in->live_bytes));
+			units_bytes(a, grown), in->seconds, about(in),
+			units_bytes(b, in->live_bytes));
 	return 0;
 }
 
@@ -253,9 +281,9 @@ static int churn(struct diagnosis *d, const struct diagnosis_input *in)
 	    rate(in, in->temporary) >= TEMPORARY_PER_SECOND)
 		rc = add(
 			d,
-			"%s allocations a second are temporary, freed by the very next allocator call "
+			"%s%s allocations a second are temporary, freed by the very next allocator call "
 			"of their thread (%.0f %% of %s): reuse a buffer there (--sort temporary).",
-			units_count(a, (u64)rate(in, in->temporary)),
+			in->sampled ? "About " : "", units_count(a, (u64)rate(in, in->temporary)),
 			percent(in->temporary, in->total_allocations),
 			units_count(b, in->total_allocations));
 	return rc;
@@ -281,28 +309,28 @@ static int resident_not_live(struct diagnosis *d, const struct diagnosis_input *
 	u64 rest = growth(heap, in->live_bytes);
 	char a[UNITS_MAX], b[UNITS_MAX], c[UNITS_MAX];
 
-	if (in->now.estimated || rest < KINDS_MIN || share(in->live_bytes, heap) >= HEAP_LIVE_LOW)
+	if (in->now.estimated || rest < KINDS_MIN || share(live_at_most(in), heap) >= HEAP_LIVE_LOW)
 		return 0;
 	units_bytes(a, heap);
 	units_bytes(b, in->live_bytes);
 	if (!in->whole_life)
 		return add(
 			d,
-			"Of %s resident heap and anonymous memory %s are blocks seen since attach: "
+			"Of %s resident heap and anonymous memory %s%s are blocks %s since attach: "
 			"the other %s were allocated before attach, or are free but kept by the "
 			"allocator.",
-			a, b, units_bytes(c, rest));
+			a, about(in), b, in->sampled ? "allocated" : "seen", units_bytes(c, rest));
 	if (share(in->peak_bytes, heap) >= HEAP_KEPT_PEAK)
 		return add(
 			d,
-			"Of %s resident heap and anonymous memory only %s are live, after a peak of "
-			"%s: the allocator keeps what was freed (retention; malloc_trim gives it "
+			"Of %s resident heap and anonymous memory only %s%s are live, after a peak of "
+			"%s%s: the allocator keeps what was freed (retention; malloc_trim gives it "
 			"back).",
-			a, b, units_bytes(c, in->peak_bytes));
+			a, about(in), b, about(in), units_bytes(c, in->peak_bytes));
 	return add(d,
-		   "Of %s resident heap and anonymous memory only %s are live: %s are lost to "
+		   "Of %s resident heap and anonymous memory only %s%s are live: %s are lost to "
 		   "fragmentation, kept by the allocator, or mapped without it.",
-		   a, b, units_bytes(c, rest));
+		   a, about(in), b, units_bytes(c, rest));
 }
 
 static int big_vsz(struct diagnosis *d, const struct diagnosis_input *in)
@@ -324,9 +352,9 @@ static int nothing(struct diagnosis *d, const struct diagnosis_input *in)
 
 	return add(
 		d,
-		"Nothing remarkable: %s resident, %s of live heap blocks%s, no sign of a leak, of "
+		"Nothing remarkable: %s resident, %s%s of live heap blocks%s, no sign of a leak, of "
 		"paging or of churn.",
-		units_bytes(a, in->now.rss), units_bytes(b, in->live_bytes),
+		units_bytes(a, in->now.rss), about(in), units_bytes(b, in->live_bytes),
 		in->whole_life ? "" : " from since attach");
 }
 

@@ -17,7 +17,9 @@ struct diagnosis_input {
 	u64 total_allocations, total_frees, unknown_frees, temporary;
 	u64 swap_in, swap_out_delta; /* growth of swap; 0 when unknown */
 	u64 lost_events;
-	bool whole_life; /* profiled from its first instruction: live is all there is */
+	bool whole_life;      /* profiled from its first instruction: live is all there is */
+	bool sampled;         /* the ledger's figures are estimates */
+	u64 live_bytes_error; /* standard error, 0 if not sampled */
 };
 
 #define DIAGNOSIS_MAX 16

@@ -249,6 +249,10 @@ static int convert_sites(struct builder *builder, const struct ledger_site *from
 			.largest = from[i].largest,
 			.oldest_age = from[i].oldest_age / 1000.0,
 			.median_age = from[i].median_age / 1000.0,
+			.live_bytes_error = from[i].live_bytes_error,
+			.live_blocks_error = from[i].live_blocks_error,
+			.total_bytes_error = from[i].total_bytes_error,
+			.total_allocations_error = from[i].total_allocations_error,
 		};
 		ret = stack_of(builder, from[i].stack, &scratch, &to[i].stack, err);
 	}

@@ -36,6 +36,8 @@ struct capture_site {
 	u64 live_bytes, live_blocks, peak_bytes;
 	u64 total_bytes, total_allocations, total_frees, temporary, largest;
 	double oldest_age, median_age; /* seconds */
+	/* standard errors if the snapshot is estimated, else 0 */
+	u64 live_bytes_error, live_blocks_error, total_bytes_error, total_allocations_error;
 };
 
 /* The process at a snapshot; the fields of proc/usage.h, bytes. */
@@ -61,7 +63,7 @@ struct capture_snapshot {
 	double time;
 	struct ledger_totals totals; /* peak_time in ms, as in the ledger */
 	u64 lost_events;
-	bool estimated; /* sampled, so figures are estimates */
+	bool estimated; /* sampled: figures are estimates, totals and sites have their errors */
 	struct capture_process process;
 	char **diagnosis; /* sentences */
 	u32 diagnosis_n;

@@ -28,6 +28,29 @@ const char *figures_percent(char text[UNITS_MAX], u64 part, u64 whole)
 	return text;
 }
 
+static const char *with_error(char *text, const char *figure, bool estimated, const char *error)
+{
+	if (estimated)
+		snprintf(text, FIGURES_ESTIMATE_MAX, "%s \u00b1 %s", figure, error);
+	else
+		snprintf(text, FIGURES_ESTIMATE_MAX, "%s", figure);
+	return text;
+}
+
+const char *figures_bytes(char text[FIGURES_ESTIMATE_MAX], u64 bytes, bool estimated, u64 error)
+{
+	char a[UNITS_MAX], b[UNITS_MAX];
+
+	return with_error(text, units_bytes(a, bytes), estimated, units_bytes(b, error));
+}
+
+const char *figures_count(char text[FIGURES_ESTIMATE_MAX], u64 count, bool estimated, u64 error)
+{
+	char a[UNITS_MAX], b[UNITS_MAX];
+
+	return with_error(text, units_count(a, count), estimated, units_count(b, error));
+}
+
 const char *figures_plural(u64 count)
 {
 	return count == 1 ? "" : "s";

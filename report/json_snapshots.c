@@ -29,6 +29,14 @@ static void read_totals(struct json_in *in, const struct json_place *at, json_t 
 		FIELD(ledger_totals, replaced, JSON_OPTIONAL),
 		FIELD(ledger_totals, temporary, JSON_REQUIRED),
 		FIELD(ledger_totals, peak_bytes, JSON_REQUIRED),
+		FIELD(ledger_totals, recorded_allocations, JSON_OPTIONAL),
+		FIELD(ledger_totals, live_bytes_error, JSON_OPTIONAL),
+		FIELD(ledger_totals, live_blocks_error, JSON_OPTIONAL),
+		FIELD(ledger_totals, total_bytes_error, JSON_OPTIONAL),
+		FIELD(ledger_totals, total_allocations_error, JSON_OPTIONAL),
+		FIELD(ledger_totals, total_frees_error, JSON_OPTIONAL),
+		FIELD(ledger_totals, temporary_error, JSON_OPTIONAL),
+		FIELD(ledger_totals, peak_bytes_error, JSON_OPTIONAL),
 	};
 	double peak = json_in_double(in, at, object, "peak_time", JSON_REQUIRED, SECONDS_MAX);
 
@@ -77,6 +85,10 @@ static void read_site(struct json_in *in, const struct json_place *at, json_t *o
 		FIELD(capture_site, total_frees, JSON_REQUIRED),
 		FIELD(capture_site, temporary, JSON_REQUIRED),
 		FIELD(capture_site, largest, JSON_REQUIRED),
+		FIELD(capture_site, live_bytes_error, JSON_OPTIONAL),
+		FIELD(capture_site, live_blocks_error, JSON_OPTIONAL),
+		FIELD(capture_site, total_bytes_error, JSON_OPTIONAL),
+		FIELD(capture_site, total_allocations_error, JSON_OPTIONAL),
 	};
 
 	if (!json_in_is_object(in, at, object))

@@ -148,7 +148,7 @@ static void write_process(FILE *f, const struct capture_process *process)
 	fputs("}", f);
 }
 
-static void write_site(FILE *f, const struct capture_site *site)
+static void write_site(FILE *f, const struct capture_site *site, bool estimated)
 {
 	fputs("{\"stack\": ", f);
 	json_out_u64(f, site->stack);
@@ -164,6 +164,12 @@ static void write_site(FILE *f, const struct capture_site *site)
 	json_out_double(f, site->oldest_age);
 	json_out_key(f, "median_age", false);
 	json_out_double(f, site->median_age);
+	if (estimated) {
+		json_out_key_u64(f, "live_bytes_error", site->live_bytes_error);
+		json_out_key_u64(f, "live_blocks_error", site->live_blocks_error);
+		json_out_key_u64(f, "total_bytes_error", site->total_bytes_error);
+		json_out_key_u64(f, "total_allocations_error", site->total_allocations_error);
+	}
 	fputs("}", f);
 }
 
@@ -183,6 +189,19 @@ static void write_totals(FILE *f, const struct ledger_totals *totals)
 	json_out_key_u64(f, "temporary", totals->temporary);
 }
 
+/* Only with sampling: what the totals are estimated from, and their standard errors. */
+static void write_errors(FILE *f, const struct ledger_totals *totals)
+{
+	json_out_key_u64(f, "recorded_allocations", totals->recorded_allocations);
+	json_out_key_u64(f, "live_bytes_error", totals->live_bytes_error);
+	json_out_key_u64(f, "live_blocks_error", totals->live_blocks_error);
+	json_out_key_u64(f, "total_bytes_error", totals->total_bytes_error);
+	json_out_key_u64(f, "total_allocations_error", totals->total_allocations_error);
+	json_out_key_u64(f, "total_frees_error", totals->total_frees_error);
+	json_out_key_u64(f, "temporary_error", totals->temporary_error);
+	json_out_key_u64(f, "peak_bytes_error", totals->peak_bytes_error);
+}
+
 static void write_snapshot(FILE *f, const struct capture_snapshot *snapshot)
 {
 	fputs("{\"number\": ", f);
@@ -193,6 +212,8 @@ static void write_snapshot(FILE *f, const struct capture_snapshot *snapshot)
 	write_totals(f, &snapshot->totals);
 	json_out_key_u64(f, "lost_events", snapshot->lost_events);
 	json_out_key_bool(f, "estimated", snapshot->estimated);
+	if (snapshot->estimated)
+		write_errors(f, &snapshot->totals);
 	write_process(f, &snapshot->process);
 	json_out_key(f, "diagnosis", false);
 	json_out_strings(f, snapshot->diagnosis, snapshot->diagnosis_n);
@@ -200,7 +221,7 @@ static void write_snapshot(FILE *f, const struct capture_snapshot *snapshot)
 	fputs("[", f);
 	for (size_t i = 0; i < snapshot->sites_n; i++) {
 		separate(f, i == 0);
-		write_site(f, &snapshot->sites[i]);
+		write_site(f, &snapshot->sites[i], snapshot->estimated);
 	}
 	fputs("]}", f);
 }

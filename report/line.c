@@ -181,12 +181,15 @@ void line_end(struct line *line, FILE *f)
 
 /*
  * The bytes up to the next place where a line may be broken. A number stays with the
- * word that follows, which is its unit or what it counts.
+ * word that follows, which is its unit or what it counts, and with a ± in front.
  */
 static size_t unbreakable(const char *text)
 {
+	static const char sign[] = "\u00b1 ";
 	size_t word = strcspn(text, " ");
 
+	if (strncmp(text, sign, sizeof(sign) - 1) == 0)
+		return sizeof(sign) - 1 + unbreakable(text + sizeof(sign) - 1);
 	if (word && text[0] >= '0' && text[0] <= '9' && text[word - 1] >= '0' &&
 	    text[word - 1] <= '9' && text[word])
 		word += 1 + strcspn(text + word + 1, " ");

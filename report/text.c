@@ -33,6 +33,11 @@ static void write_nothing(struct text *text)
 			 "No stack has any %s: what was allocated has been freed. "
 			 "--sort total and --sort temporary show who allocated it.",
 			 text_sort_name(text->sort));
+	else if (text->snapshot->estimated)
+		snprintf(
+			advice, sizeof(advice),
+			"No allocation was recorded. With --sample that may be chance where little "
+			"is allocated: record longer (--duration), or with a smaller --sample.");
 	else
 		snprintf(advice, sizeof(advice),
 			 "No allocation was seen. Either the process did not allocate: record "
@@ -45,16 +50,17 @@ static void write_nothing(struct text *text)
 static int write_body(struct text *text)
 {
 	char heading[160], shown[UNITS_MAX], all[UNITS_MAX];
+	const char *estimated = text->snapshot->estimated ? ", estimated" : "";
 	int ret;
 
 	if (text->shown < text->rows_n)
-		snprintf(heading, sizeof(heading), "Top %s of %s stacks by %s",
+		snprintf(heading, sizeof(heading), "Top %s of %s stacks by %s%s",
 			 units_count(shown, text->shown), units_count(all, text->rows_n),
-			 text_sort_name(text->sort));
+			 text_sort_name(text->sort), estimated);
 	else
-		snprintf(heading, sizeof(heading), "%s stack%s by %s",
+		snprintf(heading, sizeof(heading), "%s stack%s by %s%s",
 			 units_count(all, text->rows_n), figures_plural(text->rows_n),
-			 text_sort_name(text->sort));
+			 text_sort_name(text->sort), estimated);
 	text_heading(text, heading);
 	text_write_table(text);
 	ret = text_write_functions(text);

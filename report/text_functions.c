@@ -192,7 +192,12 @@ static void write_table(struct text *text, const struct functions *functions)
 	char figure[UNITS_MAX];
 	u32 width = 6;
 
-	text_heading(text, "By function: own is allocated there, total there and in all it calls");
+	text_heading(text,
+		     text->snapshot->estimated
+			     ? "By function, estimated: own is allocated there, total there and in "
+			       "all it calls"
+			     : "By function: own is allocated there, total there and in all it "
+			       "calls");
 	for (size_t i = 0; i < shown; i++) {
 		u32 n = (u32)strlen(text_key(text, (s64)functions->items[i].total, figure));
 

@@ -134,6 +134,36 @@ static void write_ledger(struct text *text)
 		      units_count(a, t->failed_allocations), figures_plural(t->failed_allocations));
 }
 
+/* The same with sampling: no figure with more digits than it is worth. */
+static void write_estimates(struct text *text)
+{
+	const struct ledger_totals *t = &text->snapshot->totals;
+	const char *since = text->capture->settings.whole_life ? "the start" : "attach";
+	char a[FIGURES_ESTIMATE_MAX], b[FIGURES_ESTIMATE_MAX], c[UNITS_MAX], temporary[64] = "";
+
+	entry(text, "live", "%s in %s block%s since %s",
+	      figures_bytes(a, t->live_bytes, true, t->live_bytes_error),
+	      figures_count(b, t->live_blocks, true, t->live_blocks_error),
+	      figures_plural(t->live_blocks), since);
+	entry(text, "peak", "%s, %s after %s",
+	      figures_bytes(a, t->peak_bytes, true, t->peak_bytes_error),
+	      units_seconds(c, t->peak_time / 1000.0), since);
+	/* Whether a block was temporary is not known of all. */
+	if (t->temporary)
+		snprintf(temporary, sizeof(temporary), ", %s temporary",
+			 figures_percent(c, t->temporary, t->total_allocations));
+	entry(text, "allocated", "%s in %s call%s%s",
+	      figures_bytes(a, t->total_bytes, true, t->total_bytes_error),
+	      figures_count(b, t->total_allocations, true, t->total_allocations_error),
+	      figures_plural(t->total_allocations), temporary);
+	entry(text, "freed", "%s block%s of these",
+	      figures_count(a, t->total_frees, true, t->total_frees_error),
+	      figures_plural(t->total_frees));
+	if (t->failed_allocations)
+		entry(text, "failed", "at least %s allocation%s returned NULL",
+		      units_count(c, t->failed_allocations), figures_plural(t->failed_allocations));
+}
+
 static void write_process(struct text *text)
 {
 	const struct capture_process *p = &text->snapshot->process;
@@ -184,6 +214,19 @@ static void warn_of_cuts(struct text *text)
 		depth ? " A larger --depth shows more." : "");
 }
 
+static void warn_of_sampling(struct text *text)
+{
+	const struct capture_snapshot *snapshot = text->snapshot;
+	char a[UNITS_MAX], b[UNITS_MAX];
+
+	warning(text,
+		"Estimates from sampling, mean %s between samples: %s allocation%s recorded; \u00b1 "
+		"is the standard error. Record without --sample for exact figures.",
+		units_bytes(a, text->capture->settings.sample_bytes),
+		units_count(b, snapshot->totals.recorded_allocations),
+		snapshot->totals.recorded_allocations == 1 ? " was" : "s were");
+}
+
 static void write_exactness(struct text *text)
 {
 	const struct capture_snapshot *snapshot = text->snapshot;
@@ -193,18 +236,12 @@ static void write_exactness(struct text *text)
 
 	if (!snapshot->estimated && !snapshot->lost_events && !snapshot->totals.replaced)
 		entry(text, "recorded", "every allocation since %s, exactly", since);
-	if (snapshot->estimated)
-		warning(text,
-			"Estimates: about one allocation in every %s was recorded, the figures are "
-			"scaled up. Small ones may be far off; record without --sample for "
-			"exact ones.",
-			units_bytes(a, capture->settings.sample_bytes));
 	if (snapshot->lost_events)
-		warning(text,
-			"%s event%s lost: figures are too low or too high by up to that many "
-			"allocations and frees.",
+		warning(text, "%s event%s lost: figures are too low or too high by %s.",
 			units_count(a, snapshot->lost_events),
-			snapshot->lost_events == 1 ? " was" : "s were");
+			snapshot->lost_events == 1 ? " was" : "s were",
+			snapshot->estimated ? "what the allocations and frees of those stand for"
+					    : "up to that many allocations and frees");
 	if (snapshot->totals.replaced)
 		warning(text,
 			"%s free%s missed (an address was allocated again while it was live): "
@@ -220,7 +257,12 @@ void text_write_head(struct text *text)
 
 	write_title(text);
 	putc('\n', text->f);
-	write_ledger(text);
+	if (snapshot->estimated) {
+		warn_of_sampling(text);
+		write_estimates(text);
+	} else {
+		write_ledger(text);
+	}
 	write_process(text);
 	write_exactness(text);
 	if (!snapshot->diagnosis_n)

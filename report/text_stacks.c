@@ -127,27 +127,30 @@ __attribute__((format(printf, 2, 3))) static void figure(struct text *text, cons
 	va_start(ap, fmt);
 	vsnprintf(piece, sizeof(piece), fmt, ap);
 	va_end(ap);
-	if (line->columns && line->columns + 1 + strlen(piece) > text->width)
+	if (line->columns && line->columns + 1 + line_columns(piece, strlen(piece)) > text->width)
 		line_end(line, text->f);
 	line_pad(line, line->columns ? line->columns + 1 : FIGURES_INDENT);
-	line_add(line, "%s", piece);
+	line_add_foreign(line, piece, strlen(piece));
 }
 
 static void write_figures(struct text *text, const struct capture_site *site)
 {
-	char a[UNITS_MAX], b[UNITS_MAX];
+	char a[FIGURES_ESTIMATE_MAX], b[FIGURES_ESTIMATE_MAX];
 	const char *end = site->live_blocks ? ";" : "";
+	bool estimated = text->snapshot->estimated;
 
-	figure(text, "allocated %s in %s call%s,", units_bytes(a, site->total_bytes),
-	       units_count(b, site->total_allocations), figures_plural(site->total_allocations));
+	figure(text, "allocated %s in %s call%s,",
+	       figures_bytes(a, site->total_bytes, estimated, site->total_bytes_error),
+	       figures_count(b, site->total_allocations, estimated, site->total_allocations_error),
+	       figures_plural(site->total_allocations));
 	figure(text, "%s freed%s", site->total_frees ? units_count(a, site->total_frees) : "none",
 	       site->temporary ? "," : ";");
 	if (site->temporary)
 		figure(text, "%s temporary;",
 		       figures_percent(a, site->temporary, site->total_allocations));
-	figure(text, "largest %s;", units_bytes(a, site->largest));
+	figure(text, "largest %s%s;", estimated ? "recorded " : "", units_bytes(a, site->largest));
 	figure(text, "at the peak %s%s", units_bytes(a, site->peak_bytes), end);
-	if (site->live_blocks == 1)
+	if (site->live_blocks == 1 && !estimated)
 		figure(text, "age %s", units_seconds(a, site->oldest_age));
 	else if (site->live_blocks)
 		figure(text, "oldest %s, median %s", units_seconds(a, site->oldest_age),
@@ -157,13 +160,16 @@ static void write_figures(struct text *text, const struct capture_site *site)
 
 static void write_title(struct text *text, const struct text_row *row, size_t rank)
 {
-	char a[UNITS_MAX], b[UNITS_MAX], title[256];
+	char a[FIGURES_ESTIMATE_MAX], b[FIGURES_ESTIMATE_MAX], title[320];
+	bool estimated = text->snapshot->estimated;
 	const struct capture_site *site = row->site;
 	size_t n;
 
-	n = (size_t)snprintf(title, sizeof(title), "%s live in %s block%s",
-			     units_bytes(a, site->live_bytes), units_count(b, site->live_blocks),
-			     figures_plural(site->live_blocks));
+	n = (size_t)snprintf(
+		title, sizeof(title), "%s live in %s block%s",
+		figures_bytes(a, site->live_bytes, estimated, site->live_bytes_error),
+		figures_count(b, site->live_blocks, estimated, site->live_blocks_error),
+		figures_plural(site->live_blocks));
 	if (text->sort != SORT_GROWTH)
 		n += (size_t)snprintf(title + n, sizeof(title) - n, ", %s of %s",
 				      figures_percent(a, (u64)row->key, text->key_sum),

@@ -6,6 +6,7 @@
  * there are depends on the width: what tells least goes first.
  */
 #include <inttypes.h>
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -19,6 +20,7 @@
 enum column {
 	COLUMN_RANK,
 	COLUMN_KEY,
+	COLUMN_ERROR,
 	COLUMN_PERCENT,
 	COLUMN_LIVE,
 	COLUMN_BLOCKS,
@@ -35,7 +37,7 @@ static const char *const column_names[] = {
 	[COLUMN_RANK] = "#",        [COLUMN_PERCENT] = "share", [COLUMN_LIVE] = "live",
 	[COLUMN_BLOCKS] = "blocks", [COLUMN_GROWTH] = "growth", [COLUMN_TOTAL] = "allocated",
 	[COLUMN_PEAK] = "at peak",  [COLUMN_CALLS] = "calls",   [COLUMN_TEMPORARY] = "temp",
-	[COLUMN_AGE] = "oldest",
+	[COLUMN_AGE] = "oldest",    [COLUMN_ERROR] = "+/-",
 };
 
 /* The column that shows the sort key, which comes first and is not repeated. */
@@ -57,10 +59,33 @@ static const char *column_name(const struct text *text, enum column column)
 	return column_names[column];
 }
 
+/* Is the standard error of the sort key known? */
+static bool has_error(const struct text *text)
+{
+	return text->snapshot->estimated &&
+	       (text->sort == SORT_LIVE || text->sort == SORT_BLOCKS || text->sort == SORT_TOTAL);
+}
+
+static u64 error_of(const struct text *text, const struct capture_site *site)
+{
+	switch (text->sort) {
+	case SORT_BLOCKS:
+		return site->live_blocks_error;
+	case SORT_TOTAL:
+		return site->total_bytes_error;
+	default:
+		return site->live_bytes_error;
+	}
+}
+
 static bool is_possible(const struct text *text, enum column column)
 {
 	if (column == key_column(text->sort))
 		return false;
+	if (column == COLUMN_ERROR)
+		return has_error(text);
+	if (column == COLUMN_TEMPORARY && text->snapshot->estimated)
+		return text->snapshot->totals.temporary;
 	if (column == COLUMN_PERCENT)
 		return text->sort != SORT_GROWTH;
 	if (column == COLUMN_GROWTH)
@@ -80,6 +105,8 @@ static const char *cell(const struct text *text, size_t row, enum column column,
 		return out;
 	case COLUMN_KEY:
 		return text_key(text, r->key, out);
+	case COLUMN_ERROR:
+		return text_key(text, (s64)error_of(text, site), out);
 	case COLUMN_PERCENT:
 		return figures_percent(out, (u64)r->key, text->key_sum);
 	case COLUMN_LIVE:
@@ -192,11 +219,25 @@ static void write_where(struct text *text, const struct text_row *row)
 	write_callers(text, row);
 }
 
+static double square(u64 x)
+{
+	return (double)x * (double)x;
+}
+
+/* The standard error of a sum from the sum of the squares; what a hostile capture says, too. */
+static s64 error_sum(double variance)
+{
+	double error = sqrt(variance);
+
+	return error < 0x1p62 ? (s64)error : (s64)1 << 62;
+}
+
 static void write_rest(struct text *text, const u32 widths[COLUMNS])
 {
 	u64 rest = 0;
 	u64 growth = 0; /* unsigned: a hostile capture may overflow it */
 	size_t n = text->rows_n - text->shown;
+	double variance = 0;
 	char key[UNITS_MAX], percent[UNITS_MAX], count[UNITS_MAX];
 
 	if (!n)
@@ -204,11 +245,17 @@ static void write_rest(struct text *text, const u32 widths[COLUMNS])
 	for (size_t i = text->shown; i < text->rows_n; i++) {
 		rest += text->rows[i].key > 0 ? (u64)text->rows[i].key : 0;
 		growth += (u64)text->rows[i].key;
+		variance += square(error_of(text, text->rows[i].site));
 	}
 	line_add(&text->line, "%*s", (int)widths[COLUMN_RANK] + 2, "");
 	line_add_right(&text->line,
 		       text_key(text, (s64)(text->sort == SORT_GROWTH ? growth : rest), key),
 		       widths[COLUMN_KEY]);
+	if (widths[COLUMN_ERROR]) {
+		line_add(&text->line, "  ");
+		line_add_right(&text->line, text_key(text, error_sum(variance), key),
+			       widths[COLUMN_ERROR]);
+	}
 	if (widths[COLUMN_PERCENT]) {
 		line_add(&text->line, "  ");
 		line_add_right(&text->line, figures_percent(percent, rest, text->key_sum),

@@ -97,15 +97,16 @@ static const struct {
 #define MIB (1024ULL * 1024)
 
 static const struct capture_site sites[SAMPLE_STACKS] = {
-	{SAMPLE_LEAK, 10 * MIB, 102400, 10 * MIB, 100 * MIB, 1024000, 921600, 870400, 128, 4.9,
-	 2.1},
-	{SAMPLE_VECTOR, MIB, 1, 2 * MIB, 2 * MIB, 21, 20, 4, MIB, 0.9, 0.9},
-	{SAMPLE_BUFFER, 16384, 2, 32768, 16384 * MIB, 1300000, 1299998, 1299000, 16384, 4.99, 3},
-	{SAMPLE_DEPTH, 4096, 64, 4096, 4096, 64, 0, 0, 64, 3661, 1000},
-	{SAMPLE_LOST, 512, 1, 512, 512, 1, 0, 0, 512, 200000.123, 200000.123},
-	{SAMPLE_EVIL, 100, 1, 100, 100, 1, 0, 0, 100, 0.012, 0.012},
-	{SAMPLE_FREED, 0, 0, 472, 472, 1, 1, 0, 472, 0, 0},
-	{SAMPLE_EMPTY, 24, 1, 24, 24, 1, 0, 0, 24, 1, 1},
+	{SAMPLE_LEAK, 10 * MIB, 102400, 10 * MIB, 100 * MIB, 1024000, 921600, 870400, 128, 4.9, 2.1,
+	 0, 0, 0, 0},
+	{SAMPLE_VECTOR, MIB, 1, 2 * MIB, 2 * MIB, 21, 20, 4, MIB, 0.9, 0.9, 0, 0, 0, 0},
+	{SAMPLE_BUFFER, 16384, 2, 32768, 16384 * MIB, 1300000, 1299998, 1299000, 16384, 4.99, 3, 0,
+	 0, 0, 0},
+	{SAMPLE_DEPTH, 4096, 64, 4096, 4096, 64, 0, 0, 64, 3661, 1000, 0, 0, 0, 0},
+	{SAMPLE_LOST, 512, 1, 512, 512, 1, 0, 0, 512, 200000.123, 200000.123, 0, 0, 0, 0},
+	{SAMPLE_EVIL, 100, 1, 100, 100, 1, 0, 0, 100, 0.012, 0.012, 0, 0, 0, 0},
+	{SAMPLE_FREED, 0, 0, 472, 472, 1, 1, 0, 472, 0, 0, 0, 0, 0, 0},
+	{SAMPLE_EMPTY, 24, 1, 24, 24, 1, 0, 0, 24, 1, 1, 0, 0, 0, 0},
 };
 
 static void *zeroed(size_t n, size_t size)
@@ -240,6 +241,44 @@ struct capture *capture_sample(void)
 		capture->snapshots[i].time = i ? 5.003 : 2.5;
 		capture->snapshots[i].reason = i ? CAPTURE_DETACH : CAPTURE_SIGNAL;
 		add_snapshot(capture, &capture->snapshots[i]);
+	}
+	return capture;
+}
+
+/* A standard error for a figure: of a hundredth, but of the whole for a small one. */
+static u64 error_of(u64 figure)
+{
+	return figure < 10000 ? figure : figure / 100;
+}
+
+struct capture *capture_sample_estimated(void)
+{
+	struct capture *capture = capture_sample();
+
+	capture->settings.sample_bytes = 512 << 10;
+	for (u32 i = 0; i < 2; i++) {
+		struct capture_snapshot *snapshot = &capture->snapshots[i];
+		struct ledger_totals *t = &snapshot->totals;
+
+		snapshot->estimated = true;
+		t->unknown_frees = t->temporary = 0;
+		t->recorded_allocations = 32991;
+		t->live_bytes_error = error_of(t->live_bytes);
+		t->live_blocks_error = error_of(t->live_blocks);
+		t->peak_bytes_error = error_of(t->peak_bytes) + 1;
+		t->total_bytes_error = error_of(t->total_bytes);
+		t->total_allocations_error = error_of(t->total_allocations);
+		t->total_frees_error = error_of(t->total_frees);
+		t->temporary_error = 17;
+		for (u32 k = 0; k < snapshot->sites_n; k++) {
+			struct capture_site *site = &snapshot->sites[k];
+
+			site->temporary = 0;
+			site->live_bytes_error = error_of(site->live_bytes);
+			site->live_blocks_error = error_of(site->live_blocks);
+			site->total_bytes_error = error_of(site->total_bytes);
+			site->total_allocations_error = error_of(site->total_allocations);
+		}
 	}
 	return capture;
 }

@@ -12,6 +12,9 @@
  */
 struct capture *capture_sample(void);
 
+/* The same figures as estimates from sampling, with standard errors; nothing is known to be temporary. */
+struct capture *capture_sample_estimated(void);
+
 /* The stacks of the sample, in the order of its sites. */
 enum {
 	SAMPLE_LEAK,   /* 10 MiB live in 102,400 blocks; grew by 6 MiB */

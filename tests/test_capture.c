@@ -68,13 +68,12 @@ START_TEST(write_read_write_gives_the_same_bytes)
 }
 END_TEST
 
-/* Every figure comes back as it was, in its own member. */
-START_TEST(nothing_is_lost)
+/* Every figure of *was, which is destroyed, comes back as it was, in its own member. */
+static void assert_nothing_lost(struct capture *was)
 {
 	struct err err = ERR_INIT;
 	size_t len;
-	char *text = sample_json(&len);
-	struct capture *was = capture_sample();
+	char *text = to_json(was, &len);
 	struct capture *is = json_read_buffer(text, len, "t.json", &err);
 	const struct capture_snapshot *a = &was->snapshots[1], *b;
 
@@ -90,9 +89,78 @@ START_TEST(nothing_is_lost)
 	ck_assert(b->time == a->time && b->reason == a->reason && b->number == a->number);
 	ck_assert(is->target.start_time == was->target.start_time);
 	ck_assert_str_eq(is->settings.allocators[0], was->settings.allocators[0]);
+	ck_assert(b->estimated == a->estimated);
+	ck_assert_uint_eq(is->settings.sample_bytes, was->settings.sample_bytes);
 	capture_destroy(was);
 	capture_destroy(is);
 	free(text);
+}
+
+START_TEST(nothing_is_lost)
+{
+	struct capture *numbered = capture_sample_estimated();
+	struct ledger_totals *t;
+	struct capture_site *site;
+
+	assert_nothing_lost(capture_sample());
+	assert_nothing_lost(capture_sample_estimated());
+	/* Each error another number, so that none can be taken for another. */
+	t = &numbered->snapshots[1].totals;
+	t->live_bytes_error = 1;
+	t->live_blocks_error = 2;
+	t->peak_bytes_error = 3;
+	t->total_bytes_error = 4;
+	t->total_allocations_error = 5;
+	t->total_frees_error = 6;
+	t->temporary_error = 7;
+	site = &numbered->snapshots[1].sites[0];
+	site->live_bytes_error = 8;
+	site->live_blocks_error = 9;
+	site->total_bytes_error = 10;
+	site->total_allocations_error = 11;
+	assert_nothing_lost(numbered);
+}
+END_TEST
+
+/* What only estimates have is in no other capture, and may be missing in one. */
+START_TEST(errors_are_those_of_estimates)
+{
+	static const char *const totals[] = {"recorded_allocations",    "live_bytes_error",
+					     "live_blocks_error",       "total_bytes_error",
+					     "total_allocations_error", "total_frees_error",
+					     "temporary_error",         "peak_bytes_error"};
+	struct capture *capture = capture_sample_estimated(), *back;
+	struct err err = ERR_INIT;
+	json_t *root, *snapshot, *site;
+	size_t len;
+	char *text = sample_json(&len);
+
+	ck_assert_ptr_null(strstr(text, "_error"));
+	ck_assert_ptr_null(strstr(text, "recorded_allocations"));
+	free(text);
+	text = to_json(capture, &len);
+	root = json_loadb(text, len, 0, NULL);
+	free(text);
+	ck_assert_ptr_nonnull(root);
+	ck_assert_int_eq(json_integer_value(json_object_get(json_object_get(root, "settings"),
+							    "sample_bytes")),
+			 524288);
+	snapshot = json_array_get(json_object_get(root, "snapshots"), 1);
+	site = json_array_get(json_object_get(snapshot, "sites"), SAMPLE_LEAK);
+	ck_assert(json_is_true(json_object_get(snapshot, "estimated")));
+	ck_assert_int_eq(json_integer_value(json_object_get(snapshot, totals[0])), 32991);
+	ck_assert_int_eq(json_integer_value(json_object_get(snapshot, "temporary_error")), 17);
+	ck_assert_int_eq(json_integer_value(json_object_get(site, "live_blocks_error")), 1024);
+	for (size_t i = 0; i < ARRAY_SIZE(totals); i++)
+		ck_assert_msg(json_object_del(snapshot, totals[i]) == 0, "%s", totals[i]);
+	text = json_dumps(root, 0);
+	back = json_read_buffer(text, strlen(text), "t.json", &err);
+	ck_assert_msg(back, "%s", err.msg);
+	ck_assert_uint_eq(back->snapshots[1].totals.live_bytes_error, 0);
+	json_decref(root);
+	free(text);
+	capture_destroy(back);
+	capture_destroy(capture);
 }
 END_TEST
 
@@ -147,7 +215,7 @@ static int run_python(const char *script, const char *a, const char *b)
 	return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
 }
 
-START_TEST(schema_describes_what_is_written)
+static void assert_schema_describes(const struct capture *capture)
 {
 	static const char *const validate =
 		"import json, sys, jsonschema\n"
@@ -156,30 +224,40 @@ START_TEST(schema_describes_what_is_written)
 		"good = json.load(open(sys.argv[2]))\n"
 		"v = jsonschema.Draft7Validator(schema)\n"
 		"for e in v.iter_errors(good): print(e, file=sys.stderr); sys.exit(1)\n"
+		/* A member that it does not know would pass. */
+		"for s in good['snapshots']:\n"
+		" for x, kind in [(s, 'snapshot')] + [(x, 'site') for x in s['sites']]:\n"
+		"  for key in x:\n"
+		"   assert key in schema['definitions'][kind]['properties'], key\n"
 		/* And it can say no. */
 		"del good['snapshots'][0]['sites'][0]['largest']\n"
 		"sys.exit(2 if v.is_valid(good) else 0)\n";
 	char path[] = "/tmp/memattach-test-XXXXXX";
-	struct capture *capture;
 	size_t len;
-	char *text;
-	int fd;
+	char *text = to_json(capture, &len);
+	int fd = mkstemp(path);
 
-	if (run_python("import jsonschema", "", "") != 0) {
-		fprintf(stderr, "skipped: /usr/bin/python3 has no jsonschema\n");
-		return;
-	}
-	capture = capture_sample();
-	capture->snapshots[0].process.known = false;
-	text = to_json(capture, &len);
-	fd = mkstemp(path);
 	ck_assert_int_ge(fd, 0);
 	close(fd);
 	write_file(path, text, len);
 	ck_assert_int_eq(run_python(validate, "report/capture.schema.json", path), 0);
 	unlink(path);
 	free(text);
+}
+
+START_TEST(schema_describes_what_is_written)
+{
+	struct capture *capture = capture_sample(), *estimated = capture_sample_estimated();
+
+	if (run_python("import jsonschema", "", "") != 0) {
+		fprintf(stderr, "skipped: /usr/bin/python3 has no jsonschema\n");
+		return;
+	}
+	capture->snapshots[0].process.known = false;
+	assert_schema_describes(capture);
+	assert_schema_describes(estimated);
 	capture_destroy(capture);
+	capture_destroy(estimated);
 }
 END_TEST
 
@@ -447,6 +525,7 @@ Suite *capture_suite(void)
 
 	tcase_add_test(tcase, write_read_write_gives_the_same_bytes);
 	tcase_add_test(tcase, nothing_is_lost);
+	tcase_add_test(tcase, errors_are_those_of_estimates);
 	tcase_add_test(tcase, members_are_those_of_the_format);
 	tcase_add_test(tcase, schema_describes_what_is_written);
 	tcase_add_test(tcase, hostile_strings_become_valid_json);

@@ -70,6 +70,46 @@ START_TEST(nothing_remarkable)
 }
 END_TEST
 
+/* Estimates say that they are, and conclusions hold within two standard errors. */
+START_TEST(sampled_figures)
+{
+	struct diagnosis_input in = quiet();
+
+	in.sampled = true;
+	says(&in, "64.0 MiB resident, about 30.0 MiB of live heap blocks");
+	in.lost_events = 7;
+	says(&in, "7 records of sampled allocations or frees were lost: the estimates are off by");
+	in.lost_events = 0;
+	in.at_attach.rss = 24 * MIB;
+	says(&in,
+	     "RSS grew by 40.0 MiB in 10.0 s, and about 30.0 MiB of heap blocks allocated since "
+	     "are live (about 1,000 allocations, 90 % of them freed)");
+	in.live_bytes_error = 5 * MIB; /* 20 of 40 MiB */
+	says(&in, "leak;");
+	in.live_bytes_error += 512 * KIB;
+	silent(&in, "leak;");
+	in.live_bytes = 6 * MIB;
+	in.live_bytes_error = 1 * MIB;
+	says(&in, "RSS grew by 40.0 MiB in 10.0 s, but only about 6.0 MiB of");
+	in.live_bytes_error = 2 * MIB + KIB;
+	silent(&in, "RSS grew");
+	in.live_bytes_error = 0;
+	says(&in,
+	     "Of 44.0 MiB resident heap and anonymous memory about 6.0 MiB are blocks allocated "
+	     "since attach");
+	in.live_bytes_error = 8 * MIB;
+	silent(&in, "Of 44.0 MiB");
+	in.live_bytes_error = 0;
+	in.whole_life = true;
+	says(&in, "only about 6.0 MiB are live: 38.0 MiB are lost");
+	in.peak_bytes = 43 * MIB;
+	says(&in, "only about 6.0 MiB are live, after a peak of about 43.0 MiB:");
+	in.total_allocations = 1000000;
+	in.temporary = 500000;
+	says(&in, "About 50,000 allocations a second are temporary");
+}
+END_TEST
+
 START_TEST(no_figures_at_all)
 {
 	struct diagnosis_input in;
@@ -78,7 +118,7 @@ START_TEST(no_figures_at_all)
 	says(&in, "Nothing remarkable");
 	memset(&in, 0xff, sizeof(in));
 	in.seconds = 1;
-	in.now.estimated = in.whole_life = true;
+	in.now.estimated = in.whole_life = in.sampled = true;
 	text_of(&in);
 	in.seconds = 0.0 / 0.0;
 	text_of(&in);
@@ -413,6 +453,7 @@ Suite *diagnosis_suite(void)
 	TCase *tcase = tcase_create("diagnosis");
 
 	tcase_add_test(tcase, nothing_remarkable);
+	tcase_add_test(tcase, sampled_figures);
 	tcase_add_test(tcase, no_figures_at_all);
 	tcase_add_test(tcase, limit_is_near);
 	tcase_add_test(tcase, limit_comes_nearer);

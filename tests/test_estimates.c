@@ -244,12 +244,13 @@ START_TEST(estimates_are_unbiased_and_errors_cover)
 	make_trace();
 	run_trace(0, 0, &exact);
 	pick(&exact, truth, error);
-	ck_assert_uint_eq(exact.totals.recorded, 0);
+	ck_assert_uint_eq(exact.totals.recorded_allocations, 0);
 	for (size_t i = 0; i < FIGURES; i++)
 		ck_assert(truth[i] && !error[i]);
 	for (u64 seed = 1; seed <= SEEDS; seed++) {
 		run_trace(MEAN, seed, &sampled);
-		MUST(sampled.totals.recorded > 500 && sampled.totals.recorded < BLOCKS / 8);
+		MUST(sampled.totals.recorded_allocations > 500 &&
+		     sampled.totals.recorded_allocations < BLOCKS / 8);
 		pick(&sampled, estimate, error);
 		for (size_t i = 0; i < FIGURES; i++)
 			note(&statistics[i], truth[i], estimate[i], error[i]);
@@ -380,7 +381,7 @@ START_TEST(figures_of_a_sampled_ledger)
 	ledger_failed(ledger, 0);
 	read_figures(&f);
 	t = f.totals;
-	ck_assert_uint_eq(t.recorded, 100);
+	ck_assert_uint_eq(t.recorded_allocations, 100);
 	ck_assert_uint_eq(t.total_bytes, 158198);
 	ck_assert_uint_eq(t.total_allocations, 158);
 	ck_assert_uint_eq(t.live_bytes, 79099);
@@ -442,7 +443,7 @@ START_TEST(temporary_blocks_of_a_sampled_ledger)
 	alloc_at(0x1000, 1000, 0, 0, 0);
 	ck_assert(ledger_free(ledger, 0x1000, 0, 0));
 	ck_assert_uint_eq(totals().temporary, 2);
-	ck_assert_uint_eq(totals().recorded, 0);
+	ck_assert_uint_eq(totals().recorded_allocations, 0);
 }
 END_TEST
 

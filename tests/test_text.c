@@ -292,22 +292,99 @@ START_TEST(what_is_not_exact_is_said)
 	char *text;
 
 	snapshot->lost_events = 1234;
-	snapshot->estimated = true;
 	snapshot->totals.replaced = 1;
 	snapshot->totals.failed_allocations = 2;
 	snapshot->process.known = false;
-	capture->settings.sample_bytes = 524288;
 	text = to_text(capture, 1, &options);
-	assert_has(text, "  ! 1,234 events were lost");
-	assert_has(text, "  ! Estimates: about one allocation in every 512 KiB");
+	assert_has(text,
+		   "  ! 1,234 events were lost: figures are too low or too high by up to that "
+		   "many allocations and\n    frees.\n");
 	assert_has(text, "  ! 1 free was missed");
 	assert_has(text, "  ! 3 of 8 stacks cut short (deeper than --depth, or code without unwind "
 			 "information), with");
 	assert_has(text, "  failed     2 allocations returned NULL\n");
+	assert_lacks(text, "stimate");
+	assert_lacks(text, "\u00b1");
 	assert_has(text, "  process    gone before its memory could be read\n");
 	assert_lacks(text, "exactly");
 	free(text);
 	capture_destroy(capture);
+}
+END_TEST
+
+/* A note at the head, and a standard error beside each total. */
+START_TEST(estimates_are_marked)
+{
+	struct text_options options = {.width = 100, .top = 3};
+	struct capture *capture = capture_sample_estimated();
+	struct capture_snapshot *snapshot = &capture->snapshots[1];
+	char *text = to_text(capture, 1, &options);
+
+	assert_has(text,
+		   "\n\n  ! Estimates from sampling, mean 512 KiB between samples: 32,991 "
+		   "allocations were recorded; \u00b1 is\n    the standard error. Record without "
+		   "--sample for exact figures.\n  live");
+	assert_has(text,
+		   "  live       11.0 MiB \u00b1 113 KiB in 102,470 \u00b1 1,024 blocks since "
+		   "attach\n");
+	assert_has(text, "  peak       12.0 MiB \u00b1 123 KiB, 3.2 s after attach\n");
+	assert_has(text, "  allocated  16.1 GiB \u00b1 165 MiB in 2,324,089 \u00b1 23,240 calls\n");
+	assert_has(text, "  freed      2,221,619 \u00b1 22,216 blocks of these\n");
+	assert_has(text, "Top 3 of 7 stacks by live bytes, estimated\n"
+			 "#      live       +/-   share   blocks    growth  where\n"
+			 "1  10.0 MiB   102 KiB  90.7 %  102,400  +6.0 MiB  sdsnewlen ");
+	/* sqrt(4096^2 + 512^2 + 100^2 + 24^2): each has as much as its figure. */
+	assert_has(text, "\n    4.6 KiB   4.0 KiB  <0.1 %  in 4 more stacks\n");
+	assert_has(text, "By function, estimated: own");
+	assert_has(text, "#1  10.0 MiB \u00b1 102 KiB live in 102,400 \u00b1 1,024 blocks, 90.7 %");
+	assert_has(text, "    allocated 100 MiB \u00b1 1.0 MiB in 1,024,000 \u00b1 10,240 calls, "
+			 "921,600 freed; largest recorded 128 B;\n    at the peak 10.0 MiB; ");
+	assert_lacks(text, "exactly");
+	assert_lacks(text, "before attach"); /* frees of unknown blocks mean nothing */
+	assert_lacks(text, "temporary");
+	assert_lacks(text, " temp ");
+	free(text);
+	snapshot->totals.temporary = 232409;
+	snapshot->totals.failed_allocations = 1;
+	snapshot->lost_events = 5;
+	text = to_text(capture, 1, &options);
+	assert_has(text, " calls, 10.0 % temporary\n");
+	assert_has(text, "  failed     at least 1 allocation returned NULL\n");
+	assert_has(text, "  ! 5 events were lost: figures are too low or too high by what");
+	free(text);
+	snapshot->sites_n = 0;
+	text = to_text(capture, 1, &options);
+	assert_has(text, "No allocation was recorded. With --sample that may be chance");
+	free(text);
+	capture_destroy(capture);
+}
+END_TEST
+
+/* The column of errors is that of the sort key; where it is not known there is none. */
+START_TEST(errors_of_each_sort)
+{
+	static const struct {
+		enum text_sort sort;
+		const char *first;
+	} cases[] = {
+		{SORT_LIVE, "\n1  10.0 MiB   102 KiB  90.7 %"},
+		{SORT_BLOCKS, "\n1  102,400  1,024  >99.9 %"},
+		{SORT_TOTAL, "\n1   16.0 GiB   164 MiB  99.4 %"},
+		{SORT_PEAK, "\n1  10.0 MiB  83.1 %"},
+		{SORT_GROWTH, "\n1  +6.0 MiB  10.0 MiB"},
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		struct text_options options = {.width = 100, .sort = cases[i].sort};
+		struct capture *capture = capture_sample_estimated();
+		char *text = to_text(capture, 1, &options);
+
+		assert_has(text, cases[i].first);
+		if (cases[i].sort == SORT_PEAK || cases[i].sort == SORT_GROWTH)
+			assert_lacks(text, "+/-");
+		free(text);
+		capture_destroy(capture);
+	}
 }
 END_TEST
 
@@ -420,6 +497,8 @@ Suite *text_suite(void)
 	tcase_add_test(report, hostile_names_are_shown_harmless);
 	tcase_add_test(report, color_only_when_asked_for);
 	tcase_add_test(report, what_is_not_exact_is_said);
+	tcase_add_test(report, estimates_are_marked);
+	tcase_add_test(report, errors_of_each_sort);
 	tcase_add_test(report, nothing_allocated_is_said);
 	tcase_add_test(report, snapshot_that_is_not_there_is_an_error);
 	tcase_add_test(report, sorts_have_words);
