@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "attach/tracee.h"
@@ -28,11 +29,18 @@
 /* How often to see whether the target's agent is still the handler of SIGTRAP. */
 #define AGENT_PERIOD_NS 1000000000ULL
 
+/* Threads that stand where a jump is to go will soon be elsewhere. */
+#define IMPROVE_PERIOD_NS 1000000ULL
+
 /* A tick that comes a little early must not skip a sample. */
 #define SAMPLE_SLACK_NS 5000000
 
-/* How often we let the target run on when no thread is in a state to unmap our memory from. */
-#define DETACH_TRIES 50
+/*
+ * How often we let the target run on, and how long, when a thread is in our code
+ * or in a call that it has made, or none is in a state to unmap memory from.
+ */
+#define DETACH_TRIES  1000
+#define DETACH_NAP_NS 1000000
 
 struct session {
 	const struct session_config *config;
@@ -49,7 +57,7 @@ struct session {
 	bool orphan;    /* it reports an image that is gone, and leaves no figures */
 	bool wanted;    /* a snapshot was asked for while one is being made */
 	enum session_reason wanted_reason;
-	u64 start_ns, next_interval_ns, next_sample_ns, next_agent_ns;
+	u64 start_ns, next_interval_ns, next_sample_ns, next_agent_ns, next_improve_ns;
 	struct err late; /* the first report in mid-run that failed */
 };
 
@@ -150,9 +158,12 @@ static void snapshot(struct session *s, enum session_reason reason)
 		return;
 	}
 	s->wanted = false;
+	consumer_enter(&s->image->consumer);
+	image_note_losses(s->image);
 	if (records_fork(s->records, s->image, reason, ++s->snapshots,
 			 reason == SESSION_EXEC ? s->images : 0, &s->reporter, &err))
 		failed_in_mid_run(s, &err);
+	consumer_leave(&s->image->consumer);
 }
 
 /* The memory of the whole process is about to go: the last chance to look at it. */
@@ -165,7 +176,9 @@ static void look_before_exit(struct session *s)
 			return;
 	if (!s->image)
 		return;
+	consumer_enter(&s->image->consumer);
 	image_sample(s->image);
+	consumer_leave(&s->image->consumer);
 	if (proc_usage_read(&s->image->last_usage, s->image->pid, NULL) == 0)
 		s->image->last_usage_known = true;
 }
@@ -180,6 +193,7 @@ static int on_exec(struct session *s, struct thread *thread, struct err *err)
 	if (s->image) {
 		wait_for_reporter(s);
 		s->images++;
+		image_finish(s->image);
 		snapshot(s, SESSION_EXEC);
 		s->orphan = s->reporter != 0;
 		probes_exec(s->image->probes);
@@ -196,8 +210,10 @@ static void on_gone(struct session *s, const struct tracee_event *event)
 		s->result->status = event->status;
 	}
 	if (s->image) {
+		consumer_enter(&s->image->consumer);
 		probes_thread_gone(s->image->probes, event->thread);
-		ledger_thread_ended(s->image->ledger, event->thread->index);
+		ledger_thread_ended(s->image->ledger, event->thread->number);
+		consumer_leave(&s->image->consumer);
 	}
 	tracee_forget(s->tracee, event->thread);
 }
@@ -212,10 +228,31 @@ static void release(struct session *s, pid_t child)
 	tracee_release(child);
 }
 
-static void on_trap(struct session *s, struct thread *thread)
+/*
+ * What could not be done at attach, since there was no library or no thread pointer
+ * yet, or is new, is done in the next stop at a breakpoint.
+ */
+static int improve(struct session *s, struct thread *thread, struct err *err)
 {
+	u64 now = clock_ns();
+
+	if (s->loading && !s->image->loaded)
+		return 0;
+	if (thread->own_process || thread->has_status || now < s->next_improve_ns ||
+	    !probes_can_improve(s->image->probes))
+		return 0;
+	s->next_improve_ns = now + IMPROVE_PERIOD_NS;
+	tracee_drop_signal(thread);
+	return image_improve(s->image, thread, err);
+}
+
+static int on_trap(struct session *s, struct thread *thread, struct err *err)
+{
+	int ret = 0;
+
 	switch (probes_trap(s->image->probes, thread)) {
 	case PROBE_RESUME:
+		ret = improve(s, thread, err);
 		tracee_resume(s->tracee, thread, 0);
 		break;
 	case PROBE_FOREIGN:
@@ -225,13 +262,27 @@ static void on_trap(struct session *s, struct thread *thread)
 	case PROBE_LATER:
 		break;
 	}
+	return ret;
 }
 
 static void on_signal(struct session *s, struct thread *thread, int sig)
 {
+	if ((sig == SIGSEGV || sig == SIGBUS) && probes_fault(s->image->probes, thread)) {
+		tracee_resume(s->tracee, thread, 0);
+		return;
+	}
 	probes_signal(s->image->probes, thread);
 	tracee_signal_fixup(s->tracee, thread, sig);
 	tracee_resume(s->tracee, thread, sig);
+}
+
+/* Its number is known as long as it has registers. */
+static void thread_exits(struct session *s, struct thread *thread)
+{
+	if (!s->image)
+		return;
+	thread->number = probes_thread_number(s->image->probes, thread);
+	probes_thread_exits(s->image->probes, thread);
 }
 
 static int dispatch(struct session *s, const struct tracee_event *event, struct err *err)
@@ -249,7 +300,7 @@ static int dispatch(struct session *s, const struct tracee_event *event, struct 
 	}
 	switch (event->kind) {
 	case EVENT_TRAP:
-		on_trap(s, event->thread);
+		ret = on_trap(s, event->thread, err);
 		break;
 	case EVENT_SIGNAL:
 		on_signal(s, event->thread, event->signal);
@@ -268,6 +319,7 @@ static int dispatch(struct session *s, const struct tracee_event *event, struct 
 	}
 	case EVENT_EXIT:
 		look_before_exit(s);
+		thread_exits(s, event->thread);
 		tracee_resume(s->tracee, event->thread, 0);
 		break;
 	case EVENT_STOP:
@@ -314,7 +366,9 @@ static void housekeeping(struct session *s)
 	if (s->image && !s->loading && now >= s->next_sample_ns) {
 		s->next_sample_ns =
 			now + s->config->proc_interval_ms * 1000000ULL - SAMPLE_SLACK_NS;
+		consumer_enter(&s->image->consumer);
 		image_sample(s->image);
+		consumer_leave(&s->image->consumer);
 	}
 	if (now >= s->next_agent_ns) {
 		s->next_agent_ns = now + AGENT_PERIOD_NS;
@@ -356,11 +410,23 @@ static int loop(struct session *s, struct err *err)
 	return 0;
 }
 
+/* Some threads have to run on before all can be taken out: for a moment, with what has happened to them. */
+static void let_run(struct session *s)
+{
+	struct timespec moment = {.tv_nsec = DETACH_NAP_NS};
+	struct err ignored = ERR_INIT;
+	struct tracee_event event;
+
+	tracee_resume_all(s->tracee);
+	for (u32 n = threads_count(tracee_threads(s->tracee)); n > 0; n--)
+		if (tracee_has_kept(s->tracee) && tracee_next(s->tracee, &event) == 0)
+			dispatch(s, &event, &ignored);
+	nanosleep(&moment, NULL);
+}
+
 /* Everything out of the target, every thread free. */
 static int let_go(struct session *s, struct err *err)
 {
-	struct err ignored = ERR_INIT;
-	struct tracee_event event;
 	int ret = 0;
 	pid_t child;
 
@@ -375,16 +441,14 @@ static int let_go(struct session *s, struct err *err)
 		ret = probes_remove(s->image->probes, err);
 		if (ret != -EAGAIN)
 			break;
-		/* Every thread is about to get a signal: hand these out and try again. */
-		tracee_resume_all(s->tracee);
-		for (u32 n = threads_count(tracee_threads(s->tracee)); n > 0; n--) {
-			if (tracee_next(s->tracee, &event) == 0)
-				dispatch(s, &event, &ignored);
-		}
+		let_run(s);
 	}
 	tracee_detach(s->tracee);
 	tracee_detach_late(s->tracee);
-	return ret == -EAGAIN ? err_set(err, EAGAIN, "memory of ours was left in the target") : ret;
+	return ret == -EAGAIN ? err_set(err, EAGAIN,
+					"a thread stayed in a call of its allocator for a second: "
+					"memory of ours was left in the target, without effect")
+			      : ret;
 }
 
 /* What a memattach that was killed has left there is taken out first. */
@@ -449,6 +513,8 @@ static int last_report(struct session *s, struct err *err)
 	enum session_reason reason = s->result->target_ended ? SESSION_EXIT : SESSION_DETACH;
 
 	wait_for_reporter(s);
+	if (s->image)
+		image_finish(s->image);
 	if (!s->image || s->loading)
 		return 0;
 	return records_now(s->records, s->image, reason, ++s->snapshots, 0, err);

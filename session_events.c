@@ -44,6 +44,47 @@ static int stack(void *ctx, const u64 *pcs, u32 n, enum unwind_end end, u32 *id)
 	return stacks_intern(image->stacks, frames, n, id);
 }
 
+static int arrived_stack(void *ctx, const u64 *pcs, u32 n, enum unwind_end end, u64 sp, u32 *id)
+{
+	(void)sp;
+	return stack(ctx, pcs, n, end, id);
+}
+
+static void soon(void *ctx, u64 address)
+{
+	const struct image *image = ctx;
+
+	ledger_prefetch(image->ledger, address);
+}
+
+static int each_module(void *ctx, int (*visit)(void *arg, u32 id, u64 start, u64 end), void *arg)
+{
+	const struct image *image = ctx;
+
+	for (u32 id = 1; id <= modules_count(image->modules); id++) {
+		const struct module *module = modules_get(image->modules, id);
+		int ret = module->mapped ? visit(arg, id, module->start, module->end) : 0;
+
+		if (ret)
+			return ret;
+	}
+	return 0;
+}
+
+static void enter(void *ctx)
+{
+	struct image *image = ctx;
+
+	consumer_enter(&image->consumer);
+}
+
+static void leave(void *ctx)
+{
+	struct image *image = ctx;
+
+	consumer_leave(&image->consumer);
+}
+
 static void lost(void *ctx, const char *why)
 {
 	struct image *image = ctx;
@@ -91,12 +132,12 @@ static int realloc_event(struct image *image, const struct heap_event *event, u3
  */
 static bool is_allocators_own(const struct image *image, const struct heap_event *event)
 {
-	u64 caller;
+	u64 caller = event->caller;
 
 	if (event->again)
 		return true;
 	return image->libc_high &&
-	       mem_read_all(&image->reader, event->sp, &caller, sizeof(caller)) == 0 &&
+	       (caller || mem_read_all(&image->reader, event->sp, &caller, sizeof(caller)) == 0) &&
 	       caller >= image->libc_low && caller < image->libc_high;
 }
 
@@ -126,12 +167,31 @@ static void event(void *ctx, const struct heap_event *event)
 		lost(image, "memattach is out of memory");
 }
 
+/* Modules come or go: with all threads stopped, if there are any that walk stacks themselves. */
+static void update_modules(struct image *image, struct thread *thread)
+{
+	bool stop = probes_reader(image->probes) != NULL;
+	struct err err = ERR_INIT;
+
+	if (stop && tracee_stop_all(image->tracee, &err))
+		log_warn(&image->config->log, "%s", err.msg);
+	/* What was recorded so far was so among the modules as they were. */
+	consumer_drain(&image->consumer);
+	if (image_update(image, &err) || probes_plant(image->probes, &err))
+		log_warn(&image->config->log, "%s", err.msg);
+	if (!stop)
+		return;
+	/* It is still in its stop: only the others run again. */
+	thread->state = THREAD_RUNNING;
+	tracee_resume_all(image->tracee);
+	thread->state = THREAD_STOPPED;
+}
+
 /* The list of modules is about to change or has changed. */
-static void rendezvous(void *ctx)
+static void rendezvous(void *ctx, struct thread *thread)
 {
 	struct image *image = ctx;
 	struct r_debug_info found;
-	struct err err = ERR_INIT;
 
 	/* musl's own pointer to the struct is not relocated yet when the program starts. */
 	if (!image->r_debug.address &&
@@ -139,15 +199,19 @@ static void rendezvous(void *ctx)
 		image->r_debug.address = found.address;
 	if (r_debug_state(&image->r_debug, &image->reader) != 0)
 		return;
-	if (image_update(image, &err))
-		log_warn(&image->config->log, "%s", err.msg);
+	update_modules(image, thread);
 	image->loaded = true;
 }
 
 const struct probe_host image_host = {
 	.is_code = is_code,
 	.stack = stack,
+	.arrived_stack = arrived_stack,
+	.enter = enter,
+	.leave = leave,
 	.event = event,
+	.soon = soon,
+	.each_module = each_module,
 	.rendezvous = rendezvous,
 	.lost = lost,
 };

@@ -36,6 +36,7 @@ struct image *image_create(const struct session_config *config, pid_t pid, bool 
 	image->pid = pid;
 	image->whole_life = whole_life;
 	image->memory.fd = -1;
+	consumer_init(&image->consumer);
 	image->start_ns = clock_ns();
 	clock_gettime(CLOCK_REALTIME, &now);
 	image->start_time = (double)now.tv_sec + (double)now.tv_nsec / 1e9;
@@ -59,6 +60,7 @@ void image_destroy(struct image *image)
 {
 	if (!image)
 		return;
+	consumer_stop(&image->consumer);
 	probes_destroy(image->probes);
 	unwinder_destroy(image->unwinder);
 	modules_destroy(image->modules);
@@ -69,6 +71,8 @@ void image_destroy(struct image *image)
 		proc_sampler_deinit(&image->sampler);
 	proc_identity_deinit(&image->identity);
 	proc_mem_close(&image->memory);
+	for (size_t i = 0; i < image->candidates_n; i++)
+		free((char *)image->candidates[i].name);
 	free(image->candidates);
 	free(image->known);
 	free(image->allocators);
@@ -88,6 +92,9 @@ static int add_module(struct image *image, const struct module *module, struct e
 	int ret = unwinder_add_module(image->unwinder, &unwind, err);
 
 	log_verbose(&image->config->log, "module %s at %#lx", module->path, module->start);
+	if (ret == 0 && image->probes)
+		ret = probes_module_added(image->probes, module->id, module->start, module->end,
+					  err);
 	return ret ? ret : scan_module(image, module, err);
 }
 
@@ -95,8 +102,11 @@ static void remove_module(struct image *image, const struct module *module)
 {
 	log_verbose(&image->config->log, "module %s is gone", module->path);
 	unwinder_remove_module(image->unwinder, module->id);
-	if (image->probes)
+	if (image->probes) {
 		probes_forget_module(image->probes, module->id);
+		if (probes_reader(image->probes))
+			ring_reader_forget_stacks(probes_reader(image->probes));
+	}
 	scan_forget(image, module->id);
 }
 
@@ -167,7 +177,10 @@ int image_update(struct image *image, struct err *err)
 	if (ret)
 		return ret;
 	find_rendezvous(image);
-	return image->probes ? scan_plant(image, err) : 0;
+	if (!image->probes)
+		return 0;
+	probes_publish(image->probes);
+	return scan_add(image, err);
 }
 
 /*
@@ -195,18 +208,54 @@ static void prepare_areas(struct image *image)
 		log_verbose(&image->config->log, "breakpoints will be stepped over: %s", err.msg);
 }
 
-int image_plant(struct image *image, struct tracee *tracee, u64 *unfinished, struct err *err)
+static int create_probes(struct image *image, struct tracee *tracee, u64 *unfinished,
+			 struct err *err)
 {
+	static const enum probes_mode modes[] = {
+		[SESSION_PROBE_AUTO] = PROBES_AUTO,
+		[SESSION_PROBE_JUMP] = PROBES_JUMP,
+		[SESSION_PROBE_TRAP] = PROBES_TRAP,
+	};
+	struct probes_config config = {
+		.depth = image->config->depth,
+		.sample = image->config->sample,
+		.mode = modes[image->config->probe],
+		.log = image->config->log,
+	};
 	struct probe_host host = image_host;
-	const struct module *linker;
-	int ret;
 
+	/* The agent walks by tables only. */
+	if (image->config->unwind != UNWIND_TABLE)
+		config.mode = PROBES_TRAP;
 	host.ctx = image;
 	image->tracee = tracee;
-	image->probes = probes_create(tracee, image->unwinder, image->config->depth, &host, err);
+	image->probes = probes_create(tracee, image->unwinder, &config, &host, err);
 	if (!image->probes)
 		return -ENOMEM;
 	probes_set_entry(image->probes, image->identity.entry, unfinished);
+	return 0;
+}
+
+/* Before the first breakpoint is planted: what can be a jump never becomes one. */
+static int improve_at_attach(struct image *image, struct err *err)
+{
+	struct thread *thread = tracee_stop_one(image->tracee);
+	int ret;
+
+	if (!thread)
+		return 0;
+	ret = image_improve(image, thread, err);
+	tracee_resume_one(image->tracee, thread);
+	return ret;
+}
+
+int image_plant(struct image *image, struct tracee *tracee, u64 *unfinished, struct err *err)
+{
+	const struct module *linker;
+	int ret = create_probes(image, tracee, unfinished, err);
+
+	if (ret)
+		return ret;
 	if (!image->whole_life)
 		prepare_areas(image);
 	linker = modules_at(image->modules, image->r_debug.brk);
@@ -217,7 +266,38 @@ int image_plant(struct image *image, struct tracee *tracee, u64 *unfinished, str
 	}
 	/* What was mapped between the first look and the seizing. */
 	ret = image_update(image, err);
-	return ret ? ret : scan_plant(image, err);
+	if (ret == 0)
+		ret = scan_add(image, err);
+	if (ret == 0 && !image->whole_life)
+		ret = improve_at_attach(image, err);
+	return ret ? ret : probes_plant(image->probes, err);
+}
+
+int image_improve(struct image *image, struct thread *thread, struct err *err)
+{
+	int ret = probes_improve(image->probes, thread, err);
+
+	if (ret == 0 && probes_reader(image->probes) && !image->consumer.running)
+		ret = consumer_start(&image->consumer, probes_reader(image->probes), err);
+	return ret;
+}
+
+void image_note_losses(struct image *image)
+{
+	struct ring_reader *reader = image->probes ? probes_reader(image->probes) : NULL;
+	const char *why;
+
+	if (!reader)
+		return;
+	image->lost_in_ring = ring_reader_lost(reader, &why);
+	if (why)
+		image->lost_why = why;
+}
+
+void image_finish(struct image *image)
+{
+	consumer_stop(&image->consumer);
+	image_note_losses(image);
 }
 
 bool image_is_gone(const struct image *image)

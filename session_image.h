@@ -6,6 +6,7 @@
 #include "probe/probes.h"
 #include "proc/sampler.h"
 #include "session.h"
+#include "session_consumer.h"
 #include "symbols/r_debug.h"
 
 /*
@@ -35,7 +36,7 @@ struct image {
 	struct r_debug_info r_debug;
 	bool loaded; /* the dynamic linker has said once that all modules are there */
 	/* Module ids up to this one have been looked through for allocators. */
-	struct candidate *candidates;
+	struct probe_function *candidates; /* own their names */
 	size_t candidates_n, candidates_cap;
 	u32 scanned;
 	u32 *known; /* for each module id: was it mapped when we last looked */
@@ -45,16 +46,12 @@ struct image {
 	struct tracee *tracee; /* NULL until image_plant */
 	struct probes *probes;
 	u64 libc_low, libc_high; /* where glibc's malloc has its code; 0, 0: there is none */
+	struct consumer consumer;
+	bool throws; /* some module can throw exceptions */
 	u64 lost_events;
+	u64 lost_in_ring;
 	const char *lost_why;
 	bool out_of_memory;
-};
-
-/* A function to probe. */
-struct candidate {
-	u64 address;
-	u32 module;
-	struct call_spec spec;
 };
 
 /*
@@ -84,6 +81,18 @@ int image_plant(struct image *image, struct tracee *tracee, u64 *unfinished, str
  * -ENOENT with err saying where it was looked for.
  */
 int image_check(const struct image *image, struct err *err);
+
+/*
+ * Makes jumps of breakpoints, in a stopped thread, and sees to it that what they
+ * record is read. 0 or -errno with err filled: the run cannot go on.
+ */
+int image_improve(struct image *image, struct thread *thread, struct err *err);
+
+/* Ends the reading, when nothing is recorded any more; all that was is in the books then. */
+void image_finish(struct image *image);
+
+/* Takes note of what the agent had to give up. */
+void image_note_losses(struct image *image);
 
 /* Whether the process has exec'ed another image since. */
 bool image_is_gone(const struct image *image);

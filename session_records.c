@@ -75,6 +75,8 @@ static int diagnose_record(const struct image *image, struct session_record *rec
 		.temporary = t->temporary,
 		.lost_events = record->lost_events,
 		.whole_life = image->whole_life,
+		.sampled = image->config->sample != 0,
+		.live_bytes_error = t->live_bytes_error,
 	};
 
 	if (record->usage_known && record->usage.swap > image->usage_at_start.swap)
@@ -93,7 +95,7 @@ static int take(struct image *image, enum session_reason reason, u32 number,
 		.lost_events = image->lost_events,
 	};
 	ledger_totals(image->ledger, &record->totals);
-	record->lost_events += record->totals.replaced;
+	record->lost_events += record->totals.replaced + image->lost_in_ring;
 	/* What was read while the memory was there is better than asking a zombie, or the next image. */
 	if (image->last_usage_known || reason == SESSION_EXIT || reason == SESSION_EXEC) {
 		record->usage = image->last_usage;

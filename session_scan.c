@@ -12,6 +12,7 @@
 #include "session_scan.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -22,8 +23,12 @@
 /* More than all of malloc.c: then something else stands in between. */
 #define LIBC_MALLOC_MAX 0x8000
 
+/* What a jump covers (agent/abi.h). */
+#define PATCH_SIZE 5
+
 struct match {
-	u64 address;
+	u64 address, size;
+	char *name;
 	struct call_spec spec;
 	enum allocator_group group;
 };
@@ -33,20 +38,31 @@ struct scan {
 	const struct module *module;
 	struct match *items;
 	size_t n, cap;
+	size_t first; /* of the module's candidates */
 	u64 malloc_address, libc_malloc_address;
 	bool has_prefix[ALLOCATOR_PREFIXES];
 };
 
-static int add_candidate(struct image *image, u64 address, u32 module, const struct call_spec *spec)
+static int add_candidate(struct image *image, const struct module *module,
+			 const struct probe_function *function)
 {
+	struct probe_function *f;
+
 	for (size_t i = 0; i < image->candidates_n; i++)
-		if (image->candidates[i].address == address)
+		if (image->candidates[i].address == function->address)
 			return 0;
 	if (vec_reserve((void **)&image->candidates, &image->candidates_cap,
-			image->candidates_n + 1, sizeof(struct candidate)))
+			image->candidates_n + 1, sizeof(*image->candidates)))
 		return -ENOMEM;
-	image->candidates[image->candidates_n++] =
-		(struct candidate){.address = address, .module = module, .spec = *spec};
+	f = &image->candidates[image->candidates_n];
+	*f = *function;
+	f->module = module->id;
+	f->text_start = module->text_start;
+	f->text_end = module->text_end;
+	f->name = strdup(function->name);
+	if (!f->name)
+		return -ENOMEM;
+	image->candidates_n++;
 	return 0;
 }
 
@@ -66,7 +82,12 @@ static int match_custom(struct scan *scan, const struct elf_symbol *symbol)
 		    !custom_spec_matches_module(custom, scan->module->path))
 			continue;
 		custom->found++;
-		if (add_candidate(scan->image, symbol->address, scan->module->id, &custom->call))
+		if (add_candidate(scan->image, scan->module,
+				  &(struct probe_function){.address = symbol->address,
+							   .size = symbol->size,
+							   .custom = true,
+							   .name = symbol->name,
+							   .spec = custom->call}))
 			return -ENOMEM;
 	}
 	return 0;
@@ -96,9 +117,57 @@ static int visit(void *ctx, const struct elf_symbol *symbol)
 		return 0;
 	if (vec_reserve((void **)&scan->items, &scan->cap, scan->n + 1, sizeof(struct match)))
 		return -ENOMEM;
-	scan->items[scan->n++] =
-		(struct match){.address = symbol->address, .spec = *spec, .group = group};
+	scan->items[scan->n] = (struct match){.address = symbol->address,
+					      .size = symbol->size,
+					      .name = strdup(symbol->name),
+					      .spec = *spec,
+					      .group = group};
+	return scan->items[scan->n++].name ? 0 : -ENOMEM;
+}
+
+/* The second look: what lies in and behind the functions that were found in the first. */
+static int visit_neighbours(void *ctx, const struct elf_symbol *symbol)
+{
+	struct scan *scan = ctx;
+
+	if (strcmp(symbol->name, "__cxa_throw") == 0 ||
+	    strcmp(symbol->name, "_Unwind_RaiseException") == 0)
+		scan->image->throws = true;
+	for (size_t i = scan->first; i < scan->image->candidates_n; i++) {
+		struct probe_function *f = &scan->image->candidates[i];
+		u64 distance = symbol->address - f->address;
+
+		if (distance > 0 && distance < PATCH_SIZE)
+			f->entered = true;
+		if (symbol->address > f->address && (!f->next || symbol->address < f->next))
+			f->next = symbol->address;
+		if (symbol->address == f->address && !f->size)
+			f->size = symbol->size;
+	}
 	return 0;
+}
+
+/* The form of a throwing operator that returns NULL. */
+static u64 find_nothrow(const struct scan *scan, const struct match *match)
+{
+	char name[64];
+
+	if (!match->spec.throws)
+		return 0;
+	if (match->spec.nothrow)
+		return elf_symbol_address(scan->module, match->spec.nothrow);
+	snprintf(name, sizeof(name), "%s_nothrow", match->name);
+	return elf_symbol_address(scan->module, name);
+}
+
+static int add_match(struct scan *scan, const struct match *match)
+{
+	return add_candidate(scan->image, scan->module,
+			     &(struct probe_function){.address = match->address,
+						      .size = match->size,
+						      .name = match->name,
+						      .nothrow = find_nothrow(scan, match),
+						      .spec = match->spec});
 }
 
 static bool counts(const struct scan *scan, const struct match *match)
@@ -120,6 +189,8 @@ static bool counts(const struct scan *scan, const struct match *match)
 
 static int match_offsets(struct image *image, const struct module *module)
 {
+	char name[32];
+
 	for (size_t i = 0; i < image->config->customs_n; i++) {
 		struct custom_spec *custom = &image->config->customs[i];
 		u64 address = custom->offset + module->bias;
@@ -128,7 +199,12 @@ static int match_offsets(struct image *image, const struct module *module)
 		    !in_text(module, address))
 			continue;
 		custom->found++;
-		if (add_candidate(image, address, module->id, &custom->call))
+		snprintf(name, sizeof(name), "0x%lx", custom->offset);
+		if (add_candidate(image, module,
+				  &(struct probe_function){.address = address,
+							   .custom = true,
+							   .name = name,
+							   .spec = custom->call}))
 			return -ENOMEM;
 	}
 	return 0;
@@ -167,8 +243,8 @@ static int note_allocator(struct image *image, const struct module *module)
 
 int scan_module(struct image *image, const struct module *module, struct err *err)
 {
-	struct scan scan = {.image = image, .module = module};
 	size_t before = image->candidates_n;
+	struct scan scan = {.image = image, .module = module, .first = before};
 	int ret;
 
 	if (module->fd < 0 || module->is_vdso)
@@ -176,12 +252,15 @@ int scan_module(struct image *image, const struct module *module, struct err *er
 	ret = elf_symbols_visit(module, visit, &scan);
 	for (size_t i = 0; i < scan.n && !ret; i++)
 		if (counts(&scan, &scan.items[i]))
-			ret = add_candidate(image, scan.items[i].address, module->id,
-					    &scan.items[i].spec);
+			ret = add_match(&scan, &scan.items[i]);
 	note_libc(image, &scan);
+	for (size_t i = 0; i < scan.n; i++)
+		free(scan.items[i].name);
 	free(scan.items);
 	if (!ret)
 		ret = match_offsets(image, module);
+	if (!ret && (image->candidates_n > before || image->config->customs_n))
+		ret = elf_symbols_visit(module, visit_neighbours, &scan);
 	if (!ret && image->candidates_n > before) {
 		log_verbose(&image->config->log, "%zu allocator functions in %s",
 			    image->candidates_n - before, module->path);
@@ -194,22 +273,26 @@ void scan_forget(struct image *image, u32 module)
 {
 	size_t kept = 0;
 
-	for (size_t i = 0; i < image->candidates_n; i++)
+	for (size_t i = 0; i < image->candidates_n; i++) {
 		if (image->candidates[i].module != module)
 			image->candidates[kept++] = image->candidates[i];
+		else
+			free((char *)image->candidates[i].name);
+	}
 	image->candidates_n = kept;
 }
 
-int scan_plant(struct image *image, struct err *err)
+int scan_add(struct image *image, struct err *err)
 {
 	for (size_t i = 0; i < image->candidates_n; i++) {
-		const struct candidate *c = &image->candidates[i];
-		int ret = probes_add(image->probes, c->address, c->module, &c->spec, err);
+		int ret;
 
+		image->candidates[i].may_throw = image->throws;
+		ret = probes_add(image->probes, &image->candidates[i], err);
 		if (ret)
 			return ret;
 	}
-	return probes_plant(image->probes, err);
+	return 0;
 }
 
 int image_check(const struct image *image, struct err *err)

@@ -10,7 +10,7 @@ int scan_module(struct image *image, const struct module *module, struct err *er
 /* Forgets the candidates of a module. */
 void scan_forget(struct image *image, u32 module);
 
-/* Plants a breakpoint on every candidate that has none, and any others that were made ready. 0 or -errno. */
-int scan_plant(struct image *image, struct err *err);
+/* Makes ready a probe of every candidate that has none. 0 or -errno. */
+int scan_add(struct image *image, struct err *err);
 
 #endif

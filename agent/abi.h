@@ -28,6 +28,18 @@
 #define AGENT_SLOT_COUNT 1760UL
 #define AGENT_CONTROL    0x3f000UL
 
+/* The agent's code, to be copied to AGENT_CODE: entry points at these offsets in it. */
+#define AGENT_ENTRY_HANDLER  0  /* the SIGTRAP handler */
+#define AGENT_ENTRY_RESTORER 16 /* its way back */
+#define AGENT_ENTRY_CALL     32 /* where stubs jump to */
+#define AGENT_ENTRY_ASK      48 /* a question to memattach, see agent/channel.h */
+#define AGENT_ENTRY_ASKED    51 /* behind the int3 of that */
+#define AGENT_ENTRY_PUT      64 /* writes a record: agent_ring_put */
+/* From the first to the second, but in the first only with the zero flag set, it owns a place. */
+#define AGENT_PUT_TAKEN 103
+#define AGENT_PUT_DONE  159
+
+#ifndef __ASSEMBLER__
 #define AGENT_MAGIC_0 0x636174746174656dULL
 #define AGENT_MAGIC_1 0x0002000061657261ULL /* its last two bytes are the version of this layout */
 
@@ -83,9 +95,11 @@ enum agent_shape {
 #define AGENT_JUMP       5 /* bytes of the jump that is patched over a function's beginning */
 
 /* Flags of a slot. */
-#define AGENT_SLOT_JUMP  1 /* the function begins with a jump to stub (otherwise: with an int3) */
-#define AGENT_SLOT_FREES 2 /* a realloc that frees the block if it fails */
-#define AGENT_SLOT_LEAF  4 /* it calls no other probed function */
+#define AGENT_SLOT_JUMP     1 /* the function begins with a jump to stub (otherwise: with an int3) */
+#define AGENT_SLOT_FREES    2  /* a realloc that frees the block if it fails */
+#define AGENT_SLOT_LEAF     4  /* it calls no other probed function */
+#define AGENT_SLOT_PROLOGUE 8  /* several instructions, not one: room for a jump */
+#define AGENT_SLOT_ALIGNED  16 /* SHAPE_NEW: its second argument is an alignment */
 
 struct agent_slot {
 	uint8_t code[AGENT_SLOT_CODE]; /* the displaced instructions, and a jump back behind them */
@@ -110,18 +124,11 @@ _Static_assert(AGENT_SLOTS + AGENT_SLOT_COUNT * AGENT_SLOT_SIZE == AGENT_CONTROL
 	       "slots fill an area");
 _Static_assert(AGENT_TABLE + AGENT_SLOT_COUNT * 8 <= AGENT_SLOTS, "the table has room");
 
-/* The agent's code, to be copied to AGENT_CODE: entry points at these offsets in it. */
-#define AGENT_ENTRY_HANDLER  0  /* the SIGTRAP handler */
-#define AGENT_ENTRY_RESTORER 16 /* its way back */
-#define AGENT_ENTRY_CALL     32 /* where stubs jump to */
-#define AGENT_ENTRY_ASK      48 /* a question to memattach, see agent/channel.h */
-#define AGENT_ENTRY_ASKED    51 /* behind the int3 of that */
-#define AGENT_ENTRY_PUT      64 /* writes a record; which stretch is which: see agent/entry_x86_64.S */
-
 /* In memattach: the code (agent/blob.S), and the ELF file that it is from, with unwind information. */
 extern const uint8_t agent_code[];
 extern const uint8_t agent_code_end[];
 extern const uint8_t agent_elf[];
 extern const uint8_t agent_elf_end[];
 
+#endif
 #endif

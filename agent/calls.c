@@ -19,8 +19,6 @@
 extern const char agent_start[] __attribute__((visibility("hidden")));
 extern const char agent_returned[] __attribute__((visibility("hidden")));
 
-#define PROBES 16 /* places that a thread may be in */
-
 static inline struct channel *open_channel(void)
 {
 	uint64_t area = (uint64_t)agent_start & ~(AGENT_AREA_SIZE - 1);
@@ -38,9 +36,9 @@ static inline uint64_t thread_pointer(void)
 }
 
 static struct channel_thread *enter_thread(struct channel *channel, struct channel_thread *table,
-					   uint64_t key, uint64_t first)
+					   uint64_t key, uint32_t first)
 {
-	for (uint64_t i = 0; i < PROBES && key; i++) {
+	for (uint32_t i = 0; i < CHANNEL_THREAD_PROBES && key; i++) {
 		struct channel_thread *t = &table[(first + i) % CHANNEL_THREADS];
 		uint64_t was = __atomic_load_n(&t->key, __ATOMIC_RELAXED);
 
@@ -60,7 +58,7 @@ static inline struct channel_thread *find_thread(struct channel *channel)
 	struct channel_thread *table =
 		(struct channel_thread *)((char *)channel + channel->threads);
 	uint64_t key = thread_pointer();
-	uint64_t first = key * 0x9e3779b97f4a7c15ULL >> (64 - CHANNEL_THREADS_BITS);
+	uint32_t first = channel_thread_first(key);
 
 	if (__builtin_expect(table[first].key == key && key, 1))
 		return &table[first];
@@ -142,8 +140,9 @@ static enum agent_verdict open_call(struct agent_frame *f, const struct agent_sl
 	if (slot->shape == AGENT_SHAPE_NEW) {
 		/* Its own arguments are kept for the throwing form; the nothrow_t comes behind them. */
 		f->code = slot->nothrow;
-		*(uint64_t *)((char *)f + (slot->count ? AGENT_FRAME_RDX : AGENT_FRAME_RSI)) =
-			(uint64_t)f;
+		f->rdx = (uint64_t)f;
+		if (!(slot->flags & AGENT_SLOT_ALIGNED))
+			f->rsi = (uint64_t)f;
 	}
 	return AGENT_WRAP;
 }

@@ -156,6 +156,14 @@ struct channel_thread {
 	uint64_t unused[2];
 };
 
+/* It is in one of so many places from its first one on. */
+#define CHANNEL_THREAD_PROBES 16U
+
+static inline uint32_t channel_thread_first(uint64_t key)
+{
+	return (uint32_t)(key * 0x9e3779b97f4a7c15ULL >> (64 - CHANNEL_THREADS_BITS));
+}
+
 /*
  * A mapping in one word, so that no two halves can be mixed up: its first page
  * in bits 29-63, how many pages in bits 0-28 (2 TB at most). No pages: memattach

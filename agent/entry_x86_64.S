@@ -1,5 +1,11 @@
 /* SPDX-License-Identifier: MIT */
-/* The entry points of the agent's code, at the offsets that agent/abi.h names. */
+/*
+ * The entry points of the agent's code, at the offsets that agent/abi.h names.
+ * The unwind information is for walks through here, from signal handlers.
+ */
+#include "agent/abi.h"
+#include "agent/frame.h"
+
 	.section .text.entry, "ax"
 	.globl	agent_start
 	.hidden	agent_start
@@ -9,4 +15,135 @@ agent_start:
 	/* SA_RESTORER: what a signal handler returns to. */
 	mov	$15, %eax	/* rt_sigreturn */
 	syscall
+	.balign	16
+	jmp	agent_enter
+	.balign	16
+	/* uint64_t agent_ask(uint64_t question, uint64_t argument) */
+	.globl	agent_ask
+	.hidden	agent_ask
+agent_ask:
+	.cfi_startproc
+	xor	%eax, %eax
+	int3
+	ret
+	.cfi_endproc
+	.balign	16
+
+/*
+ * int agent_ring_put(struct channel *, word0, word1, word2, word3): 0, or 1 when
+ * the ring is full.
+ *
+ * Between agent_put_taken and agent_put_done the thread owns place %rax, and all
+ * arguments are as they were: memattach, which sees every signal before it is
+ * delivered, makes the record void and sends the thread back to the beginning
+ * (probe/ring_rescue_x86_64.c). So no handler, which may run for long or never
+ * return, leaves a hole in the ring.
+ */
+	.globl	agent_ring_put, agent_put_taken, agent_put_done
+	.hidden	agent_ring_put, agent_put_taken, agent_put_done
+agent_ring_put:
+	.cfi_startproc
+1:	mov	CHANNEL_HEAD_AT(%rdi), %rax
+	mov	%rax, %r9
+	sub	CHANNEL_TAIL_AT(%rdi), %r9
+	cmp	$(1 << CHANNEL_RING_BITS), %r9
+	jae	2f
+	lea	1(%rax), %r9
+	lock cmpxchg %r9, CHANNEL_HEAD_AT(%rdi)
+agent_put_taken:
+	jne	1b		/* from here on if the zero flag is set */
+	mov	%eax, %r9d
+	and	$((1 << CHANNEL_RING_BITS) - 1), %r9d
+	shl	$5, %r9
+	lea	CHANNEL_RING_AT(%rdi, %r9), %r9
+	mov	%rdx, 8(%r9)
+	mov	%rcx, 16(%r9)
+	mov	%r8, 24(%r9)
+	mov	%rax, %r10
+	shr	$CHANNEL_RING_BITS, %r10
+	inc	%r10
+	shl	$56, %r10
+	or	%rsi, %r10
+	mov	%r10, (%r9)
+agent_put_done:
+	xor	%eax, %eax
+	ret
+2:	mov	$1, %eax
+	ret
+	.cfi_endproc
+
+/*
+ * A call of a probed function. The stub has pushed rax and loaded it with its
+ * slot. Every register is to be as it was when the displaced instructions run,
+ * and every one but the flags when the function has returned.
+ */
+agent_enter:
+	.cfi_startproc
+	.cfi_def_cfa_offset 16
+	sub	$(AGENT_FRAME - 8), %rsp
+	.cfi_def_cfa_offset AGENT_FRAME + 8
+	mov	%rcx, AGENT_FRAME_RCX(%rsp)
+	mov	%rdx, AGENT_FRAME_RDX(%rsp)
+	mov	%rsi, AGENT_FRAME_RSI(%rsp)
+	mov	%rdi, AGENT_FRAME_RDI(%rsp)
+	mov	%r8, AGENT_FRAME_R8(%rsp)
+	mov	%r9, AGENT_FRAME_R9(%rsp)
+	mov	%r10, AGENT_FRAME_R10(%rsp)
+	mov	%r11, AGENT_FRAME_R11(%rsp)
+	mov	%rax, AGENT_FRAME_SLOT(%rsp)
+	mov	%rsp, %rdi
+	mov	%rax, %rsi
+	mov	%rbp, %rdx
+	call	agent_before
+	test	%eax, %eax
+	mov	AGENT_FRAME_RCX(%rsp), %rcx
+	mov	AGENT_FRAME_RDX(%rsp), %rdx
+	mov	AGENT_FRAME_RSI(%rsp), %rsi
+	mov	AGENT_FRAME_RDI(%rsp), %rdi
+	mov	AGENT_FRAME_R8(%rsp), %r8
+	mov	AGENT_FRAME_R9(%rsp), %r9
+	mov	AGENT_FRAME_R10(%rsp), %r10
+	mov	AGENT_FRAME_R11(%rsp), %r11
+	mov	AGENT_FRAME_RAX(%rsp), %rax
+	jne	3f
+	/* The slot's address stays readable in the red zone, which no signal touches. */
+	lea	AGENT_FRAME(%rsp), %rsp
+	.cfi_remember_state
+	.cfi_def_cfa_offset 8
+	jmp	*(AGENT_FRAME_SLOT - AGENT_FRAME)(%rsp)
+	.cfi_restore_state
+3:	call	*AGENT_FRAME_CODE(%rsp)
+	.globl	agent_returned
+	.hidden	agent_returned
+agent_returned:
+	mov	%rcx, AGENT_FRAME_RCX(%rsp)
+	mov	%rdx, AGENT_FRAME_RDX(%rsp)
+	mov	%rsi, AGENT_FRAME_RSI(%rsp)
+	mov	%rdi, AGENT_FRAME_RDI(%rsp)
+	mov	%r8, AGENT_FRAME_R8(%rsp)
+	mov	%r9, AGENT_FRAME_R9(%rsp)
+	mov	%r10, AGENT_FRAME_R10(%rsp)
+	mov	%r11, AGENT_FRAME_R11(%rsp)
+	mov	%rax, AGENT_FRAME_RAX(%rsp)
+	mov	%rsp, %rdi
+	mov	%rax, %rsi
+	mov	%rbp, %rdx
+	call	agent_after
+	test	%eax, %eax
+	mov	AGENT_FRAME_RCX(%rsp), %rcx
+	mov	AGENT_FRAME_RDX(%rsp), %rdx
+	mov	AGENT_FRAME_RSI(%rsp), %rsi
+	mov	AGENT_FRAME_RDI(%rsp), %rdi
+	mov	AGENT_FRAME_R8(%rsp), %r8
+	mov	AGENT_FRAME_R9(%rsp), %r9
+	mov	AGENT_FRAME_R10(%rsp), %r10
+	mov	AGENT_FRAME_R11(%rsp), %r11
+	mov	AGENT_FRAME_RAX(%rsp), %rax
+	lea	AGENT_FRAME(%rsp), %rsp
+	.cfi_def_cfa_offset 8
+	jne	4f
+	ret
+	/* The nothrow form of an operator new has failed: now the throwing one, with no frame of ours. */
+4:	jmp	*(AGENT_FRAME_SLOT - AGENT_FRAME)(%rsp)
+	.cfi_endproc
 	.section .note.GNU-stack, "", @progbits

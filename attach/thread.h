@@ -32,6 +32,7 @@ struct thread {
 	u64 restarted_pc; /* attach/eintr_x86_64.h: a system call was set to run again from here; 0: none */
 	bool trapped;      /* has run into a breakpoint of ours */
 	u64 mask_at_start; /* its signal mask when it was first seen */
+	u32 number;        /* the session's: what it is called in the books */
 	void *calls;       /* probe/: the allocator calls under way */
 };
 

@@ -23,6 +23,11 @@
 		.kind = CALL_REALLOC, .ptr = 1, __VA_ARGS__                                        \
 	}
 
+#define THROWING(nothrow_form)                                                                     \
+	{                                                                                          \
+		.kind = CALL_ALLOC, .size = 1, .throws = true, .nothrow = nothrow_form             \
+	}
+
 struct entry {
 	const char *name;
 	struct call_spec call;
@@ -52,8 +57,8 @@ static const struct entry prefixed_functions[] = {
 	{"dallocx", FREE},
 	{"sdallocx", FREE},
 	/* gperftools */
-	{"new", ALLOC(.size = 1)},
-	{"newarray", ALLOC(.size = 1)},
+	{"new", ALLOC(.size = 1, .throws = true)},
+	{"newarray", ALLOC(.size = 1, .throws = true)},
 	{"new_nothrow", ALLOC(.size = 1)},
 	{"newarray_nothrow", ALLOC(.size = 1)},
 	{"delete", FREE},
@@ -79,11 +84,11 @@ static const struct entry prefixed_functions[] = {
 	{"calloc_aligned", ALLOC(.count = 1, .size = 2)},
 	{"realloc_aligned", REALLOC(.size = 2)},
 	{"realloc_aligned_at", REALLOC(.size = 2)},
-	{"new_aligned", ALLOC(.size = 1)},
+	{"new_aligned", ALLOC(.size = 1, .throws = true)},
 	{"new_aligned_nothrow", ALLOC(.size = 1)},
-	{"new_n", ALLOC(.count = 1, .size = 2)},
-	{"new_realloc", REALLOC(.size = 2)},
-	{"new_reallocn", REALLOC(.count = 2, .size = 3)},
+	{"new_n", ALLOC(.count = 1, .size = 2, .throws = true)},
+	{"new_realloc", REALLOC(.size = 2, .throws = true)},
+	{"new_reallocn", REALLOC(.count = 2, .size = 3, .throws = true)},
 	{"free_size", FREE},
 	{"free_size_aligned", FREE},
 	{"free_aligned", FREE},
@@ -103,12 +108,12 @@ static const char *const prefixes[ALLOCATOR_PREFIXES] = {"je_", "_rjem_", "tc_",
 
 /* Itanium C++ ABI names of operator new and new[], delete and delete[]. */
 static const struct entry operators[] = {
-	{"_Znwm", ALLOC(.size = 1)},
-	{"_Znam", ALLOC(.size = 1)},
+	{"_Znwm", THROWING("_ZnwmRKSt9nothrow_t")},
+	{"_Znam", THROWING("_ZnamRKSt9nothrow_t")},
 	{"_ZnwmRKSt9nothrow_t", ALLOC(.size = 1)},
 	{"_ZnamRKSt9nothrow_t", ALLOC(.size = 1)},
-	{"_ZnwmSt11align_val_t", ALLOC(.size = 1)},
-	{"_ZnamSt11align_val_t", ALLOC(.size = 1)},
+	{"_ZnwmSt11align_val_t", THROWING("_ZnwmSt11align_val_tRKSt9nothrow_t")},
+	{"_ZnamSt11align_val_t", THROWING("_ZnamSt11align_val_tRKSt9nothrow_t")},
 	{"_ZnwmSt11align_val_tRKSt9nothrow_t", ALLOC(.size = 1)},
 	{"_ZnamSt11align_val_tRKSt9nothrow_t", ALLOC(.size = 1)},
 	{"_ZdlPv", FREE},

@@ -16,6 +16,9 @@ struct call_spec {
 	bool frees; /* realloc: a failure frees the block */
 	bool nests; /* free: a function that calls other allocator functions, which do not count */
 	u8 out;     /* alloc: where the block's address is stored; then 0 is returned for success */
+	bool throws; /* alloc: a failure is an exception */
+	/* alloc that throws: the name of the same function that returns NULL instead, whose last argument is more; or NULL */
+	const char *nothrow;
 };
 
 /*

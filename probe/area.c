@@ -14,7 +14,7 @@
 #include "base/guard.h"
 #include "base/vec.h"
 
-struct areas *areas_create(struct tracee *tracee, struct err *err)
+struct areas *areas_create(struct tracee *tracee, bool jumps, struct err *err)
 {
 	struct areas *areas = calloc(1, sizeof(*areas));
 
@@ -23,6 +23,7 @@ struct areas *areas_create(struct tracee *tracee, struct err *err)
 		return NULL;
 	}
 	areas->tracee = tracee;
+	areas->jumps = jumps;
 	return areas;
 }
 
@@ -79,6 +80,15 @@ static const struct area *area_of(const struct areas *areas, u64 address)
 	return NULL;
 }
 
+bool areas_find(const struct areas *areas, u64 address, u64 *start)
+{
+	const struct area *area = area_of(areas, address);
+
+	if (area)
+		*start = area->start;
+	return area != NULL;
+}
+
 static u64 table_entry(u64 slot)
 {
 	u64 start = slot & ~(AGENT_AREA_SIZE - 1);
@@ -96,23 +106,6 @@ int areas_write_slot(struct areas *areas, u64 at, u64 address, const struct agen
 	return ret ? ret : proc_mem_write(mem, table_entry(at), &entry, sizeof(entry));
 }
 
-int areas_fill_slot(struct areas *areas, u64 at, u64 address, u8 byte, const struct slot_code *code)
-{
-	struct agent_slot slot = {.original = {byte}};
-
-	if (code) {
-		memcpy(slot.code, code->bytes, code->length);
-		slot.displaced = (u8)code->instruction_length;
-		slot.steps = 1;
-		if (code->after) {
-			slot.from[1] = slot.displaced;
-			slot.to[1] = (u8)code->after;
-			slot.steps = 2;
-		}
-	}
-	return areas_write_slot(areas, at, address, &slot);
-}
-
 void areas_give_slot(struct areas *areas, u64 slot)
 {
 	u64 none = 0;
@@ -124,6 +117,16 @@ void areas_give_slot(struct areas *areas, u64 slot)
 	    vec_reserve((void **)&areas->free_slots, &areas->free_cap, areas->free_n + 1,
 			sizeof(u64)) == 0)
 		areas->free_slots[areas->free_n++] = slot;
+}
+
+u32 areas_count(const struct areas *areas)
+{
+	return (u32)areas->n;
+}
+
+u64 areas_start(const struct areas *areas, u32 i)
+{
+	return areas->items[i].start;
 }
 
 bool areas_any(const struct areas *areas)
@@ -148,7 +151,7 @@ bool areas_wanted(const struct areas *areas, u64 address)
 /* The first byte of a rewritten call: push of an imm32 (probe/relocate_x86_64.c, put_push). */
 #define PUSH_IMM32 0x68
 
-enum area_place areas_translate(const struct areas *areas, struct thread_regs *regs)
+enum area_place areas_translate(const struct areas *areas, struct thread_regs *regs, bool jumps)
 {
 	const struct proc_mem *mem = tracee_mem(areas->tracee);
 	u64 pc = regs_pc(regs), at = pc & ~(AGENT_SLOT_SIZE - 1);
@@ -162,7 +165,7 @@ enum area_place areas_translate(const struct areas *areas, struct thread_regs *r
 		return AREA_IN_AGENT;
 	if (proc_mem_read(mem, table_entry(at), &entry, sizeof(entry)) != (ssize_t)sizeof(entry) ||
 	    proc_mem_read(mem, at, &slot, sizeof(slot)) != (ssize_t)sizeof(slot) || !entry ||
-	    pc - at >= AGENT_SLOT_CODE)
+	    pc - at >= AGENT_SLOT_CODE || (slot.flags & AGENT_SLOT_JUMP && !jumps))
 		return AREA_IN_AGENT;
 	for (u32 i = 1; i < slot.steps && i < AGENT_SLOT_STEPS; i++) {
 		if (pc != at + slot.to[i])
@@ -170,6 +173,8 @@ enum area_place areas_translate(const struct areas *areas, struct thread_regs *r
 		regs->u.rip = AGENT_ENTRY_ADDRESS(entry) + slot.from[i];
 		return AREA_BEHIND;
 	}
+	if (pc != at && slot.flags & AGENT_SLOT_PROLOGUE)
+		return AREA_IN_AGENT;
 	/* A call of which the first half, a push, is done. */
 	if (pc != at && slot.steps == 1 && slot.code[0] == PUSH_IMM32)
 		regs->u.rsp += sizeof(u64);
@@ -212,8 +217,26 @@ void areas_undo_trap(const struct areas *areas, struct thread *thread)
 	}
 }
 
+int areas_switch(struct areas *areas, u64 channel)
+{
+	int first = 0;
+
+	areas->channel = channel;
+	for (size_t i = 0; i < areas->n && areas->jumps; i++) {
+		struct agent_control control = {.channel = channel};
+		int ret = proc_mem_write(tracee_mem(areas->tracee),
+					 areas->items[i].start + AGENT_CONTROL, &control,
+					 sizeof(control));
+
+		if (ret && !first)
+			first = ret;
+	}
+	return first;
+}
+
 void areas_forget(struct areas *areas)
 {
+	areas->channel = 0;
 	areas->n = 0;
 	areas->free_n = 0;
 	areas->refused = false;

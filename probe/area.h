@@ -3,6 +3,7 @@
 #define MEMATTACH_PROBE_AREA_H
 
 #include "agent/abi.h"
+#include "attach/inject.h"
 #include "attach/tracee.h"
 #include "base/err.h"
 #include "base/types.h"
@@ -17,7 +18,8 @@
  */
 struct areas;
 
-struct areas *areas_create(struct tracee *tracee, struct err *err);
+/* jumps: they shall have a control page, for jump probes. NULL with err filled when out of memory. */
+struct areas *areas_create(struct tracee *tracee, bool jumps, struct err *err);
 
 /* Frees what is ours; the target's side is areas_unmap. */
 void areas_destroy(struct areas *areas);
@@ -33,14 +35,9 @@ void areas_set_entry(struct areas *areas, u64 entry, u64 *unfinished);
 u64 areas_take_slot(struct areas *areas, u64 address);
 
 /*
- * Writes down, in the target, that the slot is for the breakpoint at address,
- * under which stands byte, and puts the displaced instruction into it; code NULL:
- * it can only run in its own place. 0 or -errno.
+ * Writes a slot, and in the table of its area that it is for the function or
+ * breakpoint at address, under which stands its first original byte. 0 or -errno.
  */
-int areas_fill_slot(struct areas *areas, u64 at, u64 address, u8 byte,
-		    const struct slot_code *code);
-
-/* The same with a slot that is made already, for the function or breakpoint at address. */
 int areas_write_slot(struct areas *areas, u64 at, u64 address, const struct agent_slot *slot);
 
 /* Gives back a slot that nothing jumps to any more. 0 is no slot. */
@@ -62,8 +59,24 @@ int areas_map(struct areas *areas, u64 address, struct thread *thread, struct er
 bool areas_agent_is_lost(const struct areas *areas);
 int areas_restore_agent(struct areas *areas, struct thread *thread, struct err *err);
 
+/* Where system calls can be made in a stopped thread. */
+struct inject_place areas_place(const struct areas *areas, const struct thread *thread);
+
+/*
+ * Tells the agent of all areas, and of those to come, where the channel is: calls
+ * are recorded. 0: they are passed on. 0 or -errno.
+ */
+int areas_switch(struct areas *areas, u64 channel);
+
 /* Takes charge of an area that another memattach has left at start. 0 or -ENOMEM. */
 int areas_adopt(struct areas *areas, u64 start);
+
+/* Whether address is in an area, whose beginning goes to *start. */
+bool areas_find(const struct areas *areas, u64 address, u64 *start);
+
+/* How many there are, and where they begin. */
+u32 areas_count(const struct areas *areas);
+u64 areas_start(const struct areas *areas, u32 i);
 
 /* Whether there is any area. */
 bool areas_any(const struct areas *areas);
@@ -75,15 +88,16 @@ enum area_place {
 	AREA_OUTSIDE,       /* not in an area: nothing to do */
 	AREA_AT_BREAKPOINT, /* the displaced instruction has not been executed */
 	AREA_BEHIND,        /* it has been executed */
-	AREA_IN_AGENT,      /* in the agent's code, which runs only when nobody traces */
+	AREA_IN_AGENT,      /* in the agent's code, or where nothing can be said: let it run on */
 };
 
 /*
  * Where a thread with these registers stands. If it is in a slot, *regs is
  * changed to what it would be in the target's own text (a rewritten call that
- * is half done is undone); the caller writes them back.
+ * is half done is undone); the caller writes them back. jumps: also in the slots
+ * of jump probes, whose functions must be whole again.
  */
-enum area_place areas_translate(const struct areas *areas, struct thread_regs *regs);
+enum area_place areas_translate(const struct areas *areas, struct thread_regs *regs, bool jumps);
 
 /*
  * If the kept stop of the thread (has_status) is for a breakpoint that an area's

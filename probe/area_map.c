@@ -32,7 +32,7 @@
 /* SA_RESETHAND: once would not be enough. */
 #define ACTION_ONCE 0x80000000UL
 
-static struct inject_place place_of(const struct areas *areas, const struct thread *thread)
+struct inject_place areas_place(const struct areas *areas, const struct thread *thread)
 {
 	return (struct inject_place){
 		.tid = thread->tid, .mem = tracee_mem(areas->tracee), .code = areas->entry};
@@ -115,7 +115,7 @@ bool areas_agent_is_lost(const struct areas *areas)
 
 int areas_restore_agent(struct areas *areas, struct thread *thread, struct err *err)
 {
-	struct inject_place place = place_of(areas, thread);
+	struct inject_place place = areas_place(areas, thread);
 	u64 area = areas->items[0].start;
 	struct agent_sigaction agent, was;
 	struct agent_header header;
@@ -128,6 +128,28 @@ int areas_restore_agent(struct areas *areas, struct thread *thread, struct err *
 	ret = trap_action(&place, &agent, &was, err);
 	thread->regs_valid = false;
 	return ret;
+}
+
+/* The page with the switch, which forked children find off. */
+static int furnish_control(struct areas *areas, const struct inject_place *place, u64 start,
+			   struct err *err)
+{
+	struct remote_call protect = {
+		.number = SYS_mprotect,
+		.args = {start + AGENT_CONTROL, AGENT_AREA_SIZE - AGENT_CONTROL,
+			 PROT_READ | PROT_WRITE},
+	};
+	struct remote_call advise = {
+		.number = SYS_madvise,
+		.args = {start + AGENT_CONTROL, AGENT_AREA_SIZE - AGENT_CONTROL, MADV_WIPEONFORK},
+	};
+	s64 result;
+	int ret = inject_checked(place, &protect, "make a page writable", &result, err);
+
+	if (ret == 0)
+		ret = inject_checked(place, &advise, "have a page wiped in its children", &result,
+				     err);
+	return ret ? ret : areas_switch(areas, areas->channel);
 }
 
 /* Fills a fresh area: header, code, and a link from the one before. */
@@ -148,12 +170,14 @@ static int furnish(struct areas *areas, const struct inject_place *place, struct
 			&start, sizeof(start));
 	if (ret)
 		return err_sys(err, -ret, "cannot write to the target");
-	return n ? 0 : install_agent(place, start, err);
+	if (areas->jumps)
+		ret = furnish_control(areas, place, start, err);
+	return n || ret ? ret : install_agent(place, start, err);
 }
 
 static int map_at(struct areas *areas, u64 start, struct thread *thread, struct err *err)
 {
-	struct inject_place place = place_of(areas, thread);
+	struct inject_place place = areas_place(areas, thread);
 	struct remote_call map = {
 		.number = SYS_mmap,
 		.args = {start, AGENT_AREA_SIZE, PROT_READ | PROT_EXEC,
@@ -279,13 +303,13 @@ int areas_unmap(struct areas *areas, struct thread *thread, struct err *err)
 
 		if (!other->own_process || other->state != THREAD_STOPPED || other->has_status)
 			continue;
-		place = place_of(areas, other);
+		place = areas_place(areas, other);
 		ret = remove_agent(areas, &place, err);
 		other->regs_valid = false;
 		if (ret && ret != -ESRCH)
 			return ret;
 	}
-	place = place_of(areas, thread);
+	place = areas_place(areas, thread);
 	ret = unmap_all(areas, &place, err);
 	thread->regs_valid = false;
 	if (ret == 0)

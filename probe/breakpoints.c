@@ -11,7 +11,10 @@
 
 #include "base/hash.h"
 #include "base/vec.h"
-#include "probe/relocate_x86_64.h"
+#include "probe/jump_x86_64.h"
+
+/* The longest prologue: its last instruction may begin at byte 4. */
+#define CODE_MAX (AGENT_JUMP - 1 + INSTRUCTION_MAX)
 
 struct breakpoints {
 	struct tracee *tracee;
@@ -95,38 +98,83 @@ struct breakpoint *breakpoints_find(const struct breakpoints *b, u64 address)
 	return NULL;
 }
 
+/* The beginning of a function, as long as a jump over it would be: then that can be planted at any time. */
+static bool make_prologue(struct agent_slot *made, const struct breakpoint *bp, u64 slot,
+			  const u8 *code, size_t len)
+{
+	struct prologue prologue;
+
+	if (!(bp->uses & USE_ENTRY) ||
+	    relocate_prologue(code, len, bp->address, slot, AGENT_JUMP, &prologue))
+		return false;
+	memcpy(made->code, prologue.bytes, prologue.length);
+	memcpy(made->original, code, prologue.displaced);
+	made->flags = AGENT_SLOT_PROLOGUE;
+	made->displaced = (u8)prologue.displaced;
+	made->steps = (u8)prologue.steps;
+	memcpy(made->from, prologue.from, prologue.steps);
+	memcpy(made->to, prologue.to, prologue.steps);
+	return true;
+}
+
+static void make_single(struct agent_slot *made, const struct breakpoint *bp, u64 slot,
+			const u8 *code, size_t len)
+{
+	struct slot_code one;
+
+	memset(made, 0, sizeof(*made));
+	made->original[0] = bp->original[0];
+	if (relocate_instruction(code, len, bp->address, slot, &one))
+		return;
+	memcpy(made->code, one.bytes, one.length);
+	memcpy(made->original, code, one.instruction_length);
+	made->displaced = (u8)one.instruction_length;
+	made->steps = 1;
+	if (one.after) {
+		made->from[1] = made->displaced;
+		made->to[1] = (u8)one.after;
+		made->steps = 2;
+	}
+}
+
 /*
- * Writes the displaced instruction into a slot. If it cannot run there the slot
+ * Writes the displaced instructions into a slot. If they cannot run there the slot
  * only says, for the agent, what stood in the place of the int3.
  */
 static void give_slot(struct breakpoints *b, struct breakpoint *bp, const u8 *code, size_t len)
 {
 	u64 slot = areas_take_slot(b->areas, bp->address);
-	struct slot_code made;
-	bool can_run;
+	struct agent_slot made = {0};
 
 	if (!slot)
 		return;
-	can_run = relocate_instruction(code, len, bp->address, slot, &made) == 0;
-	if (areas_fill_slot(b->areas, slot, bp->address, bp->original, can_run ? &made : NULL)) {
+	if (!make_prologue(&made, bp, slot, code, len))
+		make_single(&made, bp, slot, code, len);
+	if (areas_write_slot(b->areas, slot, bp->address, &made)) {
 		areas_give_slot(b->areas, slot);
 		return;
 	}
 	bp->slot = slot;
-	bp->length = can_run ? (u8)made.instruction_length : 0;
+	bp->displaced = made.displaced;
+	bp->length = made.steps > 1 ? made.from[1] : made.displaced;
+	if (made.displaced)
+		memcpy(bp->original, made.original, made.displaced);
 }
 
 int breakpoints_add(struct breakpoints *b, u64 address, u32 module, enum breakpoint_use use,
 		    const struct call_spec *spec, struct err *err)
 {
 	struct breakpoint *bp = breakpoints_find(b, address);
-	u8 code[INSTRUCTION_MAX];
+	u8 code[CODE_MAX];
 	ssize_t n;
 
 	if (bp) {
 		if (use == USE_ENTRY && !(bp->uses & USE_ENTRY))
 			bp->spec = *spec;
 		bp->uses |= use;
+		/* It is wanted again. */
+		b->unplanted += bp->lifted;
+		bp->lifted = false;
 		return 0;
 	}
 	if (grow(b))
@@ -138,13 +186,18 @@ int breakpoints_add(struct breakpoints *b, u64 address, u32 module, enum breakpo
 		return err_set(err, EBUSY, "there is a breakpoint at %#lx already", address);
 	bp = &b->items[b->n];
 	*bp = (struct breakpoint){
-		.address = address, .module = module, .uses = use, .original = code[0]};
+		.address = address, .module = module, .uses = use, .original = {code[0]}};
 	if (spec)
 		bp->spec = *spec;
 	give_slot(b, bp, code, (size_t)n);
 	index_one(b, (u32)b->n++);
 	b->unplanted++;
 	return 0;
+}
+
+static bool needs_planting(const struct breakpoint *bp)
+{
+	return !bp->planted && !bp->jump && !bp->lifted;
 }
 
 int breakpoints_plant(struct breakpoints *b, struct err *err)
@@ -156,7 +209,7 @@ int breakpoints_plant(struct breakpoints *b, struct err *err)
 		struct breakpoint *bp = &b->items[i];
 		int ret;
 
-		if (bp->planted)
+		if (!needs_planting(bp))
 			continue;
 		ret = proc_mem_write(tracee_mem(b->tracee), bp->address, &int3, 1);
 		if (ret)
@@ -177,7 +230,7 @@ void breakpoints_forget_module(struct breakpoints *b, u32 module)
 			continue;
 		}
 		areas_give_slot(b->areas, b->items[i].slot);
-		b->unplanted -= !b->items[i].planted;
+		b->unplanted -= needs_planting(&b->items[i]);
 	}
 	if (kept == b->n)
 		return;
@@ -191,20 +244,50 @@ void breakpoints_forget_all(struct breakpoints *b)
 	index_all(b);
 }
 
+int breakpoints_retire(struct breakpoints *b, struct breakpoint *bp)
+{
+	int ret = proc_mem_write(tracee_mem(b->tracee), bp->address, bp->original, 1);
+
+	if (ret)
+		return ret;
+	bp->planted = false;
+	bp->lifted = true;
+	return 0;
+}
+
+void breakpoints_note_jump(struct breakpoints *b, struct breakpoint *bp)
+{
+	b->unplanted -= needs_planting(bp);
+	bp->planted = false;
+	bp->jump = true;
+}
+
+struct breakpoint *breakpoints_at(const struct breakpoints *b, u32 i)
+{
+	return &b->items[i];
+}
+
+static int lift_one(const struct breakpoint *bp, const struct proc_mem *mem)
+{
+	u8 now[AGENT_JUMP], ours[AGENT_JUMP] = {BREAKPOINT_BYTE};
+	size_t n = bp->jump ? AGENT_JUMP : BREAKPOINT_LENGTH;
+
+	if (bp->jump)
+		jump_encode(ours, bp->address, bp->slot + AGENT_SLOT_STUB);
+	/* The module may have been unmapped, or the code rewritten, since. */
+	if ((!bp->planted && !bp->jump) || proc_mem_read(mem, bp->address, now, n) != (ssize_t)n ||
+	    memcmp(now, ours, n) != 0)
+		return 0;
+	return proc_mem_write(mem, bp->address, bp->original, n);
+}
+
 int breakpoints_lift(const struct breakpoints *b, const struct proc_mem *mem)
 {
 	int first = 0;
 
 	for (size_t i = 0; i < b->n; i++) {
-		const struct breakpoint *bp = &b->items[i];
-		u8 now;
-		int ret = 0;
+		int ret = lift_one(&b->items[i], mem);
 
-		/* The module may have been unmapped, or the code rewritten, since. */
-		if (!bp->planted || proc_mem_read(mem, bp->address, &now, 1) != 1 ||
-		    now != BREAKPOINT_BYTE)
-			continue;
-		ret = proc_mem_write(mem, bp->address, &bp->original, 1);
 		if (ret && !first)
 			first = ret;
 	}
@@ -224,7 +307,7 @@ static int step_over(struct breakpoints *b, struct breakpoint *bp, struct thread
 		return ret;
 	ret = tracee_set_pc(thread, address);
 	if (ret == 0)
-		ret = proc_mem_write(mem, address, &bp->original, 1);
+		ret = proc_mem_write(mem, address, bp->original, 1);
 	if (ret == 0) {
 		ret = tracee_step(b->tracee, thread);
 		undo = proc_mem_write(mem, address, &int3, 1);
@@ -238,22 +321,36 @@ static int step_over(struct breakpoints *b, struct breakpoint *bp, struct thread
 	return ret;
 }
 
+static void find_slot(struct breakpoints *b, struct breakpoint *bp, struct thread *thread)
+{
+	u8 code[CODE_MAX];
+	ssize_t n = proc_mem_read(tracee_mem(b->tracee), bp->address, code, sizeof(code));
+
+	code[0] = bp->original[0];
+	if (n > 0 && areas_wanted(b->areas, bp->address))
+		areas_map(b->areas, bp->address, thread, NULL);
+	bp->slot_tried = !areas_wanted(b->areas, bp->address);
+	if (n > 0)
+		give_slot(b, bp, code, (size_t)n);
+}
+
+void breakpoints_find_slot(struct breakpoints *b, u64 address, struct thread *thread)
+{
+	struct breakpoint *bp = breakpoints_find(b, address);
+
+	if (bp && !bp->slot && !bp->slot_tried)
+		find_slot(b, bp, thread);
+}
+
 int breakpoints_pass(struct breakpoints *b, struct breakpoint *bp, struct thread *thread)
 {
+	if (bp->lifted || bp->jump)
+		return tracee_set_pc(thread, bp->address);
 	if (!bp->slot && !bp->slot_tried) {
-		u8 code[INSTRUCTION_MAX];
-		ssize_t n = proc_mem_read(tracee_mem(b->tracee), bp->address, code, sizeof(code));
-
-		code[0] = bp->original;
-		if (n > 0 && areas_wanted(b->areas, bp->address)) {
-			/* If we die in the middle of it the thread is to run into the int3 again. */
-			if (tracee_set_pc(thread, bp->address) == 0)
-				tracee_drop_signal(thread);
-			areas_map(b->areas, bp->address, thread, NULL);
-		}
-		bp->slot_tried = !areas_wanted(b->areas, bp->address);
-		if (n > 0)
-			give_slot(b, bp, code, (size_t)n);
+		/* If we die in the middle of it the thread is to run into the int3 again. */
+		if (areas_wanted(b->areas, bp->address) && tracee_set_pc(thread, bp->address) == 0)
+			tracee_drop_signal(thread);
+		find_slot(b, bp, thread);
 	}
 	if (bp->length)
 		return tracee_set_pc(thread, bp->slot);

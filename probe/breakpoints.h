@@ -24,12 +24,16 @@ enum breakpoint_use {
 
 struct breakpoint {
 	u64 address;
-	u64 slot;    /* 0: step */
-	u32 module;  /* id of symbols/modules.h, to forget it with its module */
-	u8 uses;     /* enum breakpoint_use, or'ed */
-	u8 original; /* the byte under the int3 */
-	u8 length;   /* of the instruction, if it can run in the slot; 0: step */
-	bool planted;
+	u64 slot;     /* 0: step */
+	u32 module;   /* id of symbols/modules.h, to forget it with its module */
+	u8 uses;      /* enum breakpoint_use, or'ed */
+	u8 displaced; /* bytes whose instructions are in the slot; 0: step */
+	u8 original
+		[PROLOGUE_DISPLACED]; /* what the target has there: displaced bytes, at least 1 */
+	u8 length;                    /* of the first instruction; 0: step */
+	bool planted;                 /* the int3 is there */
+	bool jump;       /* a jump to the slot's stub is there: nobody runs into it any more */
+	bool lifted;     /* the original byte is there again; a thread may yet come from it */
 	bool slot_tried; /* a slot was asked for and there is none */
 	struct call_spec spec;
 };
@@ -54,6 +58,18 @@ int breakpoints_add(struct breakpoints *breakpoints, u64 address, u32 module,
  */
 int breakpoints_plant(struct breakpoints *breakpoints, struct err *err);
 
+/*
+ * Puts the original byte back under a planted breakpoint that is not needed any
+ * more. It is still found: threads may have run into it. 0 or -errno.
+ */
+int breakpoints_retire(struct breakpoints *breakpoints, struct breakpoint *bp);
+
+/* The jump to its slot's stub has been written over it. */
+void breakpoints_note_jump(struct breakpoints *breakpoints, struct breakpoint *bp);
+
+/* The breakpoint at position i < breakpoints_count, in the order in which they were added. */
+struct breakpoint *breakpoints_at(const struct breakpoints *breakpoints, u32 i);
+
 /* Forgets all breakpoints of a module that has been unmapped. */
 void breakpoints_forget_module(struct breakpoints *breakpoints, u32 module);
 
@@ -62,7 +78,8 @@ void breakpoints_forget_all(struct breakpoints *breakpoints);
 
 /*
  * Puts every original byte back into mem (the target's, or that of a forked
- * child), where our int3 is still there. Returns the first -errno, but tries all.
+ * child), where our int3 or jump is still there. Returns the first -errno, but
+ * tries all. Where a jump is, all threads must be stopped.
  */
 int breakpoints_lift(const struct breakpoints *breakpoints, const struct proc_mem *mem);
 
@@ -73,6 +90,12 @@ int breakpoints_lift(const struct breakpoints *breakpoints, const struct proc_me
  * when the step was cut short and pc is back on the breakpoint.
  */
 int breakpoints_pass(struct breakpoints *breakpoints, struct breakpoint *bp, struct thread *thread);
+
+/*
+ * Finds a slot for the breakpoint at address, if it has none; an area is mapped for
+ * it if need be and possible, in the stopped thread.
+ */
+void breakpoints_find_slot(struct breakpoints *breakpoints, u64 address, struct thread *thread);
 
 u32 breakpoints_count(const struct breakpoints *breakpoints);
 

@@ -123,7 +123,7 @@ const char *jump_check_tables(const struct jump_question *q, const ZydisDecoder 
 		u64 pointer = jump_read_pointer(q, addresses[i]);
 
 		if (!check_table(q, addresses[i], buffer) ||
-		    (pointer && !check_table(q, pointer, buffer)))
+		    (pointer - q->address >= size && !check_table(q, pointer, buffer)))
 			return unsure;
 	}
 	return NULL;

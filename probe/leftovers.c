@@ -170,7 +170,7 @@ static int evacuate(struct tracee *tracee, struct areas *areas, const struct map
 			continue;
 		debug_registers_reset(thread);
 		areas_undo_trap(areas, thread);
-		switch (areas_translate(areas, &thread->regs)) {
+		switch (areas_translate(areas, &thread->regs, true)) {
 		case AREA_IN_AGENT:
 			return -EAGAIN;
 		case AREA_OUTSIDE:
@@ -197,7 +197,7 @@ static struct thread *caller(struct threads *threads)
 static int remove_stopped(struct tracee *tracee, const struct leftovers_of *of, u64 entry,
 			  const struct maps *maps, struct err *err)
 {
-	struct areas *areas = areas_create(tracee, err);
+	struct areas *areas = areas_create(tracee, false, err);
 	struct found found = {0};
 	struct thread *thread;
 	int ret = areas ? find_areas(maps, tracee_mem(tracee), of, &found) : -ENOMEM;

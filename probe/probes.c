@@ -18,11 +18,13 @@
 #include <string.h>
 
 #include "attach/ptrace.h"
+#include "probe/agent_service_x86_64.h"
 #include "probe/debug_register_x86_64.h"
 #include "probe/nesting.h"
 
-struct probes *probes_create(struct tracee *tracee, struct unwinder *unwinder, u32 depth,
-			     const struct probe_host *host, struct err *err)
+struct probes *probes_create(struct tracee *tracee, struct unwinder *unwinder,
+			     const struct probes_config *config, const struct probe_host *host,
+			     struct err *err)
 {
 	struct probes *probes = calloc(1, sizeof(*probes));
 
@@ -32,12 +34,15 @@ struct probes *probes_create(struct tracee *tracee, struct unwinder *unwinder, u
 	}
 	probes->tracee = tracee;
 	probes->unwinder = unwinder;
-	probes->depth = depth;
+	probes->config = *config;
 	probes->host = *host;
-	probes->areas = areas_create(tracee, err);
+	probes->areas = areas_create(tracee, config->mode != PROBES_TRAP, err);
 	if (probes->areas)
 		probes->breakpoints = breakpoints_create(tracee, probes->areas, err);
-	if (!probes->breakpoints) {
+	if (probes->breakpoints && config->mode != PROBES_TRAP)
+		probes->jumps =
+			jumps_create(tracee, probes->areas, probes->breakpoints, config, host, err);
+	if (!probes->breakpoints || (config->mode != PROBES_TRAP && !probes->jumps)) {
 		probes_destroy(probes);
 		return NULL;
 	}
@@ -55,6 +60,10 @@ void probes_destroy(struct probes *probes)
 		free(threads_at(threads, i)->calls);
 		threads_at(threads, i)->calls = NULL;
 	}
+	probes_forget_functions(probes);
+	probes_forget_areas(probes);
+	free(probes->considered);
+	jumps_destroy(probes->jumps);
 	breakpoints_destroy(probes->breakpoints);
 	areas_destroy(probes->areas);
 	free(probes);
@@ -65,10 +74,18 @@ void probes_set_entry(struct probes *probes, u64 entry, u64 *unfinished)
 	areas_set_entry(probes->areas, entry, unfinished);
 }
 
-int probes_add(struct probes *probes, u64 address, u32 module, const struct call_spec *spec,
-	       struct err *err)
+int probes_add(struct probes *probes, const struct probe_function *function, struct err *err)
 {
-	return breakpoints_add(probes->breakpoints, address, module, USE_ENTRY, spec, err);
+	const struct breakpoint *bp = breakpoints_find(probes->breakpoints, function->address);
+	int ret;
+
+	if (bp && bp->uses & USE_ENTRY)
+		return 0;
+	ret = breakpoints_add(probes->breakpoints, function->address, function->module, USE_ENTRY,
+			      &function->spec, err);
+	if (ret == 0 && probes_note_function(probes, function))
+		return err_set(err, ENOMEM, "out of memory");
+	return ret;
 }
 
 int probes_add_rendezvous(struct probes *probes, u64 address, u32 module, struct err *err)
@@ -83,6 +100,8 @@ int probes_plant(struct probes *probes, struct err *err)
 
 void probes_forget_module(struct probes *probes, u32 module)
 {
+	if (probes->jumps)
+		jumps_forget_module(probes->jumps, module);
 	breakpoints_forget_module(probes->breakpoints, module);
 }
 
@@ -128,8 +147,9 @@ struct drop_context {
 static void drop(void *ctx, struct call *call)
 {
 	struct drop_context *drop = ctx;
-	struct heap_event event = {
-		.kind = HEAP_REALLOC_LOST, .thread = drop->thread->index, .realloc = call->scratch};
+	struct heap_event event = {.kind = HEAP_REALLOC_LOST,
+				   .thread = probes_thread_number(drop->probes, drop->thread),
+				   .realloc = call->scratch};
 
 	if (call->hardware)
 		debug_register_clear(drop->thread, call);
@@ -166,7 +186,7 @@ static int record_stack(struct probes *probes, struct thread *thread, struct cal
 	enum unwind_end end;
 	u32 n;
 
-	end = nesting_walk(probes, thread, entry, probes->depth + 1, &n);
+	end = nesting_walk(probes, thread, entry, probes->config.depth + 1, &n);
 	if (n < 2)
 		return -EFAULT;
 	/* The walk has read it from the top of the stack, and looks calls up at their last byte. */
@@ -197,7 +217,8 @@ static void open_call(struct probes *probes, struct thread *thread, struct calls
 		      const struct call_spec *spec, u64 entry)
 {
 	const struct thread_regs *regs = &thread->regs;
-	struct heap_event begin = {.kind = HEAP_REALLOC_BEGIN, .thread = thread->index};
+	struct heap_event begin = {.kind = HEAP_REALLOC_BEGIN,
+				   .thread = probes_thread_number(probes, thread)};
 	struct call *call;
 
 	calls->last_free = 0;
@@ -268,7 +289,8 @@ static void on_entry(struct probes *probes, struct thread *thread, const struct 
 		     u64 entry)
 {
 	struct calls *calls = calls_of(thread);
-	struct heap_event event = {.kind = HEAP_FREE, .thread = thread->index};
+	struct heap_event event = {.kind = HEAP_FREE,
+				   .thread = probes_thread_number(probes, thread)};
 	u64 sp = regs_sp(&thread->regs);
 	u32 alive;
 
@@ -323,7 +345,7 @@ static void close_call(struct probes *probes, struct thread *thread, struct call
 
 	if (call->kind == CALL_FREE)
 		return;
-	event = (struct heap_event){.thread = thread->index,
+	event = (struct heap_event){.thread = probes_thread_number(probes, thread),
 				    .address = result_of(probes, thread, call),
 				    .size = call->size,
 				    .stack = call->stack,
@@ -395,7 +417,7 @@ static void serve(struct probes *probes, struct thread *thread, const struct bre
 	if (uses & USE_ENTRY)
 		on_entry(probes, thread, &spec, address);
 	if (uses & USE_RENDEZVOUS)
-		probes->host.rendezvous(probes->host.ctx);
+		probes->host.rendezvous(probes->host.ctx, thread);
 }
 
 /*
@@ -431,18 +453,29 @@ enum probe_verdict probes_trap(struct probes *probes, struct thread *thread)
 
 	if (tracee_get_regs(thread))
 		return PROBE_RESUME; /* gone; its EVENT_GONE follows */
+	if (agent_service_question(probes->areas, probes->tracee, thread)) {
+		thread->trapped = true;
+		return PROBE_RESUME;
+	}
 	address = regs_pc(&thread->regs) - BREAKPOINT_LENGTH;
 	bp = breakpoints_find(probes->breakpoints, address);
 	if (!bp || probes_was_sent(thread, bp)) {
 		if (probes_watches(thread)) {
+			probes->host.enter(probes->host.ctx);
 			on_return(probes, thread, regs_pc(&thread->regs));
+			probes->host.leave(probes->host.ctx);
 			return PROBE_RESUME;
 		}
 		probes_signal(probes, thread);
 		return PROBE_FOREIGN;
 	}
 	thread->trapped = true;
-	serve(probes, thread, bp);
+	/* What is a jump now, or nothing any more, is to be run into again. */
+	if (!bp->jump && !bp->lifted) {
+		probes->host.enter(probes->host.ctx);
+		serve(probes, thread, bp);
+		probes->host.leave(probes->host.ctx);
+	}
 	/* It may have moved, or be gone with its module. */
 	bp = breakpoints_find(probes->breakpoints, address);
 	if (!bp) {
@@ -462,7 +495,9 @@ void probes_signal(struct probes *probes, struct thread *thread)
 
 	if (tracee_get_regs(thread))
 		return;
-	place = areas_translate(probes->areas, &thread->regs);
+	if (probes->jumps)
+		agent_service_signal(probes->areas, jumps_channel(probes->jumps), thread);
+	place = areas_translate(probes->areas, &thread->regs, false);
 	if (place == AREA_AT_BREAKPOINT || place == AREA_BEHIND)
 		tracee_set_regs(thread);
 	if (place == AREA_AT_BREAKPOINT)
@@ -506,5 +541,13 @@ int probes_clean_child(const struct probes *probes, pid_t child, struct err *err
 void probes_exec(struct probes *probes)
 {
 	breakpoints_forget_all(probes->breakpoints);
+	if (probes->jumps)
+		jumps_forget(probes->jumps);
+	probes_forget_functions(probes);
 	areas_forget(probes->areas);
+}
+
+bool probes_fault(struct probes *probes, struct thread *thread)
+{
+	return tracee_get_regs(thread) == 0 && agent_service_fault(probes->areas, thread);
 }

@@ -4,6 +4,7 @@
 
 #include "attach/tracee.h"
 #include "base/err.h"
+#include "base/log.h"
 #include "base/types.h"
 #include "probe/allocators.h"
 #include "unwind/unwind.h"
@@ -33,7 +34,8 @@ struct heap_event {
 	u64 address; /* ALLOC, FREE, REALLOC_BEGIN (old), REALLOC_DONE (new) */
 	u64 size;
 	bool again; /* FREE: of the block that this thread freed last, maybe one function calling another */
-	u64 sp;        /* FREE: at its entry, pointing to the return address */
+	u64 sp;        /* FREE by a trap: at its entry, pointing to the return address */
+	u64 caller;    /* FREE by a jump: the return address; else 0 */
 	u32 stack;     /* id given by the host: ALLOC, FAILED, REALLOC_DONE */
 	void *realloc; /* REALLOC_*: 64 bytes for the host, kept from BEGIN to the end of the call */
 };
@@ -47,16 +49,55 @@ struct probe_host {
 	bool (*is_code)(void *ctx, u64 address, u32 *module);
 	/* An id for a call stack; pcs as from unwinder_walk, without the allocator itself. 0 or -errno. */
 	int (*stack)(void *ctx, const u64 *pcs, u32 n, enum unwind_end end, u32 *id);
+	/* The same for one that the agent has walked; the walk ended at stack pointer sp. */
+	int (*arrived_stack)(void *ctx, const u64 *pcs, u32 n, enum unwind_end end, u64 sp,
+			     u32 *id);
 	void (*event)(void *ctx, const struct heap_event *event);
-	/* The dynamic linker has begun or finished a change of the list of modules. */
-	void (*rendezvous)(void *ctx);
+	/* Around calls of stack, event, rendezvous and lost that are made for a breakpoint. */
+	void (*enter)(void *ctx);
+	void (*leave)(void *ctx);
+	/* An event about the block at address will come soon. */
+	void (*soon)(void *ctx, u64 address);
+	/* Calls visit for each mapped module until it returns non-zero; returns that. */
+	int (*each_module)(void *ctx, int (*visit)(void *arg, u32 id, u64 start, u64 end),
+			   void *arg);
+	/* The dynamic linker has begun or finished a change of the list of modules, in thread. */
+	void (*rendezvous)(void *ctx, struct thread *thread);
 	/* An event was lost: why. */
 	void (*lost)(void *ctx, const char *why);
 };
 
-/* unwinder is borrowed; depth is the most frames of a stack. NULL with err filled on failure. */
-struct probes *probes_create(struct tracee *tracee, struct unwinder *unwinder, u32 depth,
-			     const struct probe_host *host, struct err *err);
+enum probes_mode {
+	PROBES_AUTO, /* jumps where they are safe, else breakpoints */
+	PROBES_JUMP, /* the same, with a warning where it is a breakpoint */
+	PROBES_TRAP, /* breakpoints */
+};
+
+struct probes_config {
+	u32 depth;  /* the most frames of a stack */
+	u64 sample; /* mean bytes between samples, 0: every allocation is recorded */
+	enum probes_mode mode;
+	struct log log;
+};
+
+/* An allocator function. */
+struct probe_function {
+	u64 address, size; /* size 0: unknown */
+	u32 module;
+	bool custom;              /* one that the user named */
+	bool may_throw;           /* it may be left by an exception, as far as is known */
+	bool entered;             /* another function begins in its first bytes */
+	u64 next;                 /* where the next function begins, 0: unknown */
+	u64 nothrow;              /* the form of an operator new that returns NULL; 0: none */
+	u64 text_start, text_end; /* the executable mapping that it is in */
+	const char *name;         /* for messages; borrowed */
+	struct call_spec spec;
+};
+
+/* unwinder is borrowed. NULL with err filled on failure. */
+struct probes *probes_create(struct tracee *tracee, struct unwinder *unwinder,
+			     const struct probes_config *config, const struct probe_host *host,
+			     struct err *err);
 void probes_destroy(struct probes *probes);
 
 /*
@@ -66,9 +107,8 @@ void probes_destroy(struct probes *probes);
  */
 void probes_set_entry(struct probes *probes, u64 entry, u64 *unfinished);
 
-/* Makes ready a probe of the allocator function at address, in module. 0; -errno with err filled. */
-int probes_add(struct probes *probes, u64 address, u32 module, const struct call_spec *spec,
-	       struct err *err);
+/* Makes ready a probe of an allocator function. 0; -errno with err filled. */
+int probes_add(struct probes *probes, const struct probe_function *function, struct err *err);
 
 /* Likewise a breakpoint on the dynamic linker's r_brk. */
 int probes_add_rendezvous(struct probes *probes, u64 address, u32 module, struct err *err);
@@ -113,6 +153,38 @@ void probes_restore_agent(struct probes *probes, struct thread *thread, struct e
 /* The thread has ended: what it had under way is closed. */
 void probes_thread_gone(struct probes *probes, struct thread *thread);
 
+/*
+ * Makes jumps of breakpoints where that is wanted and safe. By system calls in the
+ * stopped thread, and with all other threads stopped for a moment. Failure is no error:
+ * breakpoints stay, and it is said. -ENOMEM with err filled.
+ */
+int probes_improve(struct probes *probes, struct thread *thread, struct err *err);
+
+/* Whether probes_improve has something to do. */
+bool probes_can_improve(const struct probes *probes);
+
+/* What the agent has recorded; NULL as long as there are no jumps. */
+struct ring_reader *probes_reader(const struct probes *probes);
+
+/*
+ * A module is there, or will be gone: what the agent has to know to walk stacks.
+ * With all threads stopped, or before there are jumps; then probes_publish.
+ */
+int probes_module_added(struct probes *probes, u32 id, u64 start, u64 end, struct err *err);
+void probes_publish(struct probes *probes);
+
+/* A number for a thread, the same for what it does at breakpoints and what the agent records of it. */
+u32 probes_thread_number(const struct probes *probes, struct thread *thread);
+
+/*
+ * A SIGSEGV or SIGBUS of thread. True: it was the agent, reading a stack that is
+ * none; resume the thread without the signal.
+ */
+bool probes_fault(struct probes *probes, struct thread *thread);
+
+/* The thread is about to end: EVENT_EXIT. */
+void probes_thread_exits(struct probes *probes, struct thread *thread);
+
 /* Takes all breakpoints out of the memory of a forked child. 0 or -errno. */
 int probes_clean_child(const struct probes *probes, pid_t child, struct err *err);
 
@@ -120,7 +192,8 @@ int probes_clean_child(const struct probes *probes, pid_t child, struct err *err
  * Takes everything out of the target again: breakpoints, threads in displaced
  * code, areas. All threads must be stopped (tracee_stop_all), and stay so. The
  * first failure is reported, the rest is done all the same. -EAGAIN, without a
- * message, when every thread is about to get a signal: let them run and try again.
+ * message, when every thread is about to get a signal, or one is in the agent's code
+ * or in a function that it has called: let them run and try again.
  */
 int probes_remove(struct probes *probes, struct err *err);
 

@@ -2,19 +2,28 @@
 #ifndef MEMATTACH_PROBE_PROBES_INTERNAL_H
 #define MEMATTACH_PROBE_PROBES_INTERNAL_H
 
-/* Shared by probes.c and remove.c and by nothing else. */
+/* Shared by probes.c, improve.c, remove.c and nesting.c, and by nothing else. */
 #include "probe/area.h"
 #include "probe/breakpoints.h"
 #include "probe/calls.h"
+#include "probe/jumps.h"
 #include "probe/probes.h"
+#include "unwind/compile.h"
 
 struct probes {
 	struct tracee *tracee;
 	struct unwinder *unwinder;
 	struct areas *areas;
 	struct breakpoints *breakpoints;
+	struct jumps *jumps; /* NULL: breakpoints only */
+	struct probe_function
+		*considered; /* added, and not yet considered for a jump; own their names */
+	size_t considered_n, considered_cap;
+	struct unwind_table agent_rows; /* of the agent's code, in every area */
+	u32 areas_known;                /* how many areas the walkers know of */
+	bool areas_new;                 /* the agent's does not know of all of them yet */
 	struct probe_host host;
-	u32 depth;
+	struct probes_config config;
 	u64 pcs[UNWIND_MAX_DEPTH + 1];
 };
 
@@ -23,6 +32,17 @@ struct probes {
  * from bp but from somebody who sent it.
  */
 bool probes_was_sent(const struct thread *thread, const struct breakpoint *bp);
+
+/* Remembers an added function for probes_improve. 0 or -ENOMEM. */
+int probes_note_function(struct probes *probes, const struct probe_function *function);
+void probes_forget_functions(struct probes *probes);
+void probes_forget_areas(struct probes *probes);
+
+/*
+ * If the kept stop of a thread is for a breakpoint of ours that was not served:
+ * forgets it, with pc at the breakpoint.
+ */
+void probes_undo_trap(struct probes *probes, struct thread *thread);
 
 /* Whether thread stands at a return that a debug register watches for us. */
 bool probes_watches(const struct thread *thread);

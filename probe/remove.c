@@ -6,12 +6,16 @@
 #include "probe/probes_internal.h"
 
 #include <errno.h>
+#include <stdlib.h>
 
 #include "attach/remote_x86_64.h"
 #include "probe/debug_register_x86_64.h"
+#include "probe/regs_unwind_x86_64.h"
+#include "probe/stack_scan.h"
+#include "proc/maps.h"
 
-/* A thread that has run into one of our breakpoints and was not served: it has not executed the instruction. */
-static void undo_trap(struct probes *probes, struct thread *thread)
+/* It has not executed the instruction. */
+void probes_undo_trap(struct probes *probes, struct thread *thread)
 {
 	u64 address = regs_pc(&thread->regs) - BREAKPOINT_LENGTH;
 	const struct breakpoint *bp;
@@ -32,11 +36,12 @@ static void undo_trap(struct probes *probes, struct thread *thread)
 /* Gets the thread out of the areas. 0, -ESRCH if it is gone, or -errno if it could not be done. */
 static int move_out(struct probes *probes, struct thread *thread)
 {
-	switch (areas_translate(probes->areas, &thread->regs)) {
+	switch (areas_translate(probes->areas, &thread->regs, true)) {
 	case AREA_OUTSIDE:
 		return 0;
 	case AREA_IN_AGENT:
-		return -EBUSY;
+		/* It runs on, and is looked at again. */
+		return probes->jumps ? 0 : -EBUSY;
 	default:
 		return tracee_set_regs(thread);
 	}
@@ -51,7 +56,7 @@ static int clear_thread(struct probes *probes, struct thread *thread)
 		return thread->in_vfork || thread->exiting ? 0 : -EBUSY;
 	ret = tracee_get_regs(thread);
 	if (ret == 0) {
-		undo_trap(probes, thread);
+		probes_undo_trap(probes, thread);
 		ret = move_out(probes, thread);
 	}
 	probes_thread_gone(probes, thread);
@@ -66,12 +71,86 @@ static struct thread *caller(struct threads *threads)
 	return NULL;
 }
 
+/*
+ * Will the thread come back to an area? A walk of its stack tells. One that does
+ * not get to its end is not believed; then any address of an area on the stack counts,
+ * though it may be a remnant.
+ */
+static int is_inside(struct probes *probes, struct thread *thread, const struct maps *maps,
+		     const struct address_range *ranges, size_t n, bool *inside)
+{
+	u64 pcs[UNWIND_MAX_DEPTH];
+	struct unwind_regs regs;
+	enum unwind_end end;
+	u32 count;
+
+	if (address_ranges_find(ranges, n, regs_pc(&thread->regs)) >= 0) {
+		*inside = true;
+		return 0;
+	}
+	regs_to_unwind(&thread->regs, &regs);
+	end = unwinder_walk(probes->unwinder, thread->tid, &regs, pcs, UNWIND_MAX_DEPTH, &count);
+	*inside = unwinder_met_agent(probes->unwinder);
+	if (*inside || end == UNWIND_OUTERMOST)
+		return 0;
+	return stack_scan_leads_to(maps, tracee_mem(probes->tracee), regs_sp(&thread->regs), ranges,
+				   n, inside);
+}
+
+static int somebody_inside(struct probes *probes, bool *inside)
+{
+	struct threads *threads = tracee_threads(probes->tracee);
+	u32 n = areas_count(probes->areas);
+	struct address_range *ranges = calloc(n + 1, sizeof(*ranges));
+	struct maps maps;
+	int ret;
+
+	if (!ranges)
+		return -ENOMEM;
+	ret = maps_read(&maps, tracee_pid(probes->tracee), NULL);
+	if (ret) {
+		free(ranges);
+		return ret;
+	}
+	for (u32 i = 0; i < n; i++) {
+		u64 start = areas_start(probes->areas, i);
+
+		ranges[i] = (struct address_range){start, start + AGENT_AREA_SIZE};
+	}
+	address_ranges_sort(ranges, n);
+	for (u32 i = 0; i < threads_count(threads) && !ret && !*inside; i++) {
+		struct thread *thread = threads_at(threads, i);
+
+		if (thread->state == THREAD_STOPPED && tracee_get_regs(thread) == 0)
+			ret = is_inside(probes, thread, &maps, ranges, n, inside);
+	}
+	free(ranges);
+	maps_deinit(&maps);
+	return ret;
+}
+
+/* Everything that we have mapped, from a thread that can make system calls. */
+static int unmap(struct probes *probes, struct err *err)
+{
+	struct thread *thread = caller(tracee_threads(probes->tracee));
+	int ret = 0;
+
+	if (!thread)
+		return -EAGAIN;
+	if (probes->jumps)
+		ret = jumps_close(probes->jumps, thread, err);
+	return ret ? ret : areas_unmap(probes->areas, thread, err);
+}
+
 int probes_remove(struct probes *probes, struct err *err)
 {
 	struct threads *threads = tracee_threads(probes->tracee);
 	struct thread *thread;
+	bool inside = false;
 	int first, ret;
 
+	if (probes->jumps)
+		jumps_switch_off(probes->jumps);
 	first = breakpoints_lift(probes->breakpoints, tracee_mem(probes->tracee));
 	/* An address space that is gone needs no cleaning. */
 	if (first == -ESRCH)
@@ -90,8 +169,12 @@ int probes_remove(struct probes *probes, struct err *err)
 	}
 	if (first || !areas_any(probes->areas))
 		return first;
-	thread = caller(threads);
-	if (!thread)
-		return -EAGAIN;
-	return areas_unmap(probes->areas, thread, err);
+	if (probes->jumps) {
+		ret = somebody_inside(probes, &inside);
+		if (ret)
+			return ret == -ESRCH
+				       ? 0
+				       : err_sys(err, -ret, "cannot look at the target's stacks");
+	}
+	return inside ? -EAGAIN : unmap(probes, err);
 }

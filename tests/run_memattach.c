@@ -76,6 +76,21 @@ static size_t append(const char **args, size_t n, const char *const *more)
 	return n;
 }
 
+/* How it is to probe in all runs of a test, if the test has not said: "jump", "trap"; NULL: as it likes. */
+static const char *probe_mode;
+
+void memattach_probe_by(const char *mode)
+{
+	probe_mode = mode;
+}
+
+static size_t append_mode(const char **args, size_t n)
+{
+	const char *mode = probe_mode ? probe_mode : getenv("MEMATTACH_TEST_PROBE");
+
+	return mode ? append(args, n, WORDS("--probe", mode)) : n;
+}
+
 void memattach_attach_nowait(struct memattach *m, pid_t pid, const char *const *options)
 {
 	const char *args[40];
@@ -85,6 +100,7 @@ void memattach_attach_nowait(struct memattach *m, pid_t pid, const char *const *
 	make_dir(m);
 	snprintf(number, sizeof(number), "%d", (int)pid);
 	n = append(args, 0, WORDS("-v", "-o", m->json, "-p", number));
+	n = append_mode(args, n);
 	append(args, n, options);
 	start(m, args);
 }
@@ -102,6 +118,7 @@ void memattach_launch(struct memattach *m, const char *const *options, const cha
 
 	make_dir(m);
 	n = append(args, 0, WORDS("-v", "-o", m->json));
+	n = append_mode(args, n);
 	n = append(args, n, options);
 	n = append(args, n, WORDS("--"));
 	append(args, n, command);

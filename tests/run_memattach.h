@@ -35,6 +35,12 @@ void memattach_start(struct memattach *m, const char *const *args);
  */
 void memattach_attach(struct memattach *m, pid_t pid, const char *const *options);
 
+/*
+ * From now on memattach_attach and memattach_launch add `--probe MODE`; NULL: they
+ * do not. Without a call of this the environment's MEMATTACH_TEST_PROBE decides.
+ */
+void memattach_probe_by(const char *mode);
+
 /* The same without waiting. */
 void memattach_attach_nowait(struct memattach *m, pid_t pid, const char *const *options);
 

@@ -45,6 +45,7 @@ struct table_unwinder {
 	size_t n_modules, cap_modules;
 	struct libdw_unwinder *libdw; /* NULL until it is asked for the first time */
 	u32 generation;
+	bool met_agent; /* in the last walk */
 	struct pc_entry cache[1 << PC_CACHE_BITS];
 	struct window window;
 };
@@ -223,6 +224,8 @@ static inline u32 find_rule(void *ctx, u64 pc)
 		e->pc = pc;
 		e->generation = u->generation;
 	}
+	if (__builtin_expect(unwind_rule_kind(e->rule) >= UNWIND_OURS, 0))
+		u->met_agent = true;
 	return e->rule;
 }
 
@@ -356,6 +359,7 @@ static enum unwind_end table_walk(void *impl, const struct walk_request *request
 	struct walk_state s = {.pc = r[16], .sp = r[7], .bp = r[6], .trusted = 1, .exact = true};
 	enum walk_result result;
 
+	u->met_agent = false;
 	window_start(&u->window, s.sp);
 	pcs[0] = s.pc;
 	*count = 1;
@@ -385,7 +389,15 @@ static enum unwind_end table_walk(void *impl, const struct walk_request *request
 	}
 }
 
+static bool table_met_agent(const void *impl)
+{
+	const struct table_unwinder *u = impl;
+
+	return u->met_agent;
+}
+
 const struct unwind_backend unwind_table_backend = {
+	.met_agent = table_met_agent,
 	.create = table_create,
 	.destroy = table_destroy,
 	.add_module = table_add,

@@ -81,6 +81,9 @@ int unwinder_rows(const struct unwinder *unwinder, u32 id, struct unwind_rows *r
 int unwinder_add_rows(struct unwinder *unwinder, u32 id, u64 start, u64 end,
 		      const struct unwind_rows *rows, struct err *err);
 
+/* Whether the last walk came by code of the agent (unwinder_add_rows), which it leaves out. */
+bool unwinder_met_agent(const struct unwinder *unwinder);
+
 /*
  * Walks the stack of thread tid, which is in a ptrace-stop (libunwind and libdw
  * need that; table only needs its memory to hold still), from regs, which may

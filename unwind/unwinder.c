@@ -65,6 +65,11 @@ int unwinder_add_rows(struct unwinder *u, u32 id, u64 start, u64 end,
 	return u->ops->add_rows ? u->ops->add_rows(u->impl, id, start, end, rows, err) : 0;
 }
 
+bool unwinder_met_agent(const struct unwinder *u)
+{
+	return u->ops->met_agent && u->ops->met_agent(u->impl);
+}
+
 static enum unwind_end walk(struct unwinder *u, const struct walk_request *request, u64 *pcs,
 			    u32 max, u32 *count)
 {

@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: MIT
+#include "probe/agent_service_x86_64.h"
+
+#include <signal.h>
+
+#include "agent/abi.h"
+#include "agent/fixup.h"
+#include "proc/maps.h"
+
+#define ZERO_FLAG 0x40
+
+/* Where pc is in the agent's code, counted as AGENT_ENTRY_* are; false if it is not there. */
+static bool agent_offset(const struct areas *areas, u64 pc, u64 *offset)
+{
+	u64 start;
+
+	if (!areas_find(areas, pc, &start) || pc - start < AGENT_CODE ||
+	    pc - start >= AGENT_CODE + AGENT_CODE_MAX)
+		return false;
+	*offset = pc - start - AGENT_CODE;
+	return true;
+}
+
+/* The mapping with an address, as far as it may be read, for the agent's walks. */
+static u64 answer_range(const struct tracee *tracee, u64 argument)
+{
+	const struct proc_mem *mem = tracee_mem(tracee);
+	struct channel_range range;
+	const struct map *map;
+	struct maps maps;
+	u64 answer = 0;
+
+	if (proc_mem_read(mem, argument, &range, sizeof(range)) != (ssize_t)sizeof(range) ||
+	    maps_read(&maps, tracee_pid(tracee), NULL))
+		return 0;
+	map = maps_find(&maps, range.low);
+	if (map && map->read) {
+		range = (struct channel_range){map->start, map->end};
+		answer = proc_mem_write(mem, argument, &range, sizeof(range)) == 0;
+	}
+	maps_deinit(&maps);
+	return answer;
+}
+
+bool agent_service_question(const struct areas *areas, const struct tracee *tracee,
+			    struct thread *thread)
+{
+	struct user_regs_struct *u = &thread->regs.u;
+	u64 offset;
+
+	if (!agent_offset(areas, u->rip, &offset) || offset != AGENT_ENTRY_ASKED)
+		return false;
+	u->rax = u->rdi == CHANNEL_ASK_RANGE ? answer_range(tracee, u->rsi) : 0;
+	/* Of a thread that is gone its end will be told. */
+	tracee_set_regs(thread);
+	return true;
+}
+
+void agent_service_signal(const struct areas *areas, struct channel_map *channel,
+			  struct thread *thread)
+{
+	struct user_regs_struct *u = &thread->regs.u;
+	struct channel_record *ring;
+	u64 offset, place = u->rax;
+
+	if (!channel->ours || !agent_offset(areas, u->rip, &offset) || offset < AGENT_PUT_TAKEN ||
+	    offset >= AGENT_PUT_DONE || (offset == AGENT_PUT_TAKEN && !(u->eflags & ZERO_FLAG)))
+		return;
+	u->rip -= offset - AGENT_ENTRY_PUT;
+	if (tracee_set_regs(thread))
+		return;
+	ring = (struct channel_record *)((char *)channel->ours + CHANNEL_RING_AT);
+	__atomic_store_n(&ring[place & ((1ULL << CHANNEL_RING_BITS) - 1)].word[0],
+			 (u64)CHANNEL_LAP(place) << 56 | CHANNEL_WORD0(CHANNEL_VOID, 0),
+			 __ATOMIC_RELEASE);
+}
+
+bool agent_service_fault(const struct areas *areas, struct thread *thread)
+{
+	u64 offset, target;
+
+	if (!agent_offset(areas, regs_pc(&thread->regs), &offset))
+		return false;
+	target = agent_fixup_find(agent_code, agent_code_end, offset);
+	if (!target)
+		return false;
+	return tracee_set_pc(thread, regs_pc(&thread->regs) - offset + target) == 0;
+}

@@ -1,0 +1,193 @@
+// SPDX-License-Identifier: MIT
+#include "probe/channel_map.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/random.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+#include <x86intrin.h>
+
+#include "base/clock.h"
+#include "base/guard.h"
+#include "unwind/table.h"
+
+#define PAGE       4096UL
+#define ROWS_BYTES (12UL << 20)
+#define RING_BYTES (sizeof(struct channel_record) << CHANNEL_RING_BITS)
+
+/* Long enough to know the clock rate to a percent. */
+#define CALIBRATE_NS 200000
+
+static u64 place_of(u64 *end, u64 size)
+{
+	u64 at = *end;
+
+	*end += (size + PAGE - 1) & ~(PAGE - 1);
+	return at;
+}
+
+/* The offsets of all parts; returns the size of the whole. */
+static u64 lay_out(struct channel *channel)
+{
+	u64 end = CHANNEL_RING_AT + RING_BYTES;
+
+	channel->threads = place_of(&end, CHANNEL_THREADS * sizeof(struct channel_thread));
+	channel->known = place_of(&end, CHANNEL_KNOWN * sizeof(u64));
+	channel->rules = place_of(&end, CHANNEL_RULES * sizeof(u64));
+	channel->ranges = place_of(&end, CHANNEL_RANGES * sizeof(u64));
+	channel->memos = place_of(&end, (u64)CHANNEL_MEMOS * CHANNEL_MEMO_SIZE);
+	channel->filter = place_of(&end, CHANNEL_FILTER);
+	channel->modules = place_of(&end, 2 * CHANNEL_MODULES * sizeof(struct channel_module));
+	channel->rows = place_of(&end, ROWS_BYTES);
+	channel->rows_max = ROWS_BYTES / sizeof(struct unwind_row);
+	channel->size = end;
+	return end;
+}
+
+static u64 cycles_per_second(void)
+{
+	u64 start = clock_ns(), from = __rdtsc(), now;
+
+	do
+		now = clock_ns();
+	while (now - start < CALIBRATE_NS);
+	return (u64)((double)(__rdtsc() - from) * 1e9 / (double)(now - start));
+}
+
+static void fill(struct channel *channel, const struct channel *layout,
+		 const struct channel_settings *settings)
+{
+	*channel = *layout;
+	channel->magic = CHANNEL_MAGIC;
+	channel->second = cycles_per_second();
+	channel->depth = settings->depth;
+	channel->may_sleep = settings->may_sleep;
+	channel->sample = settings->sample;
+	/* Where there is no randomness to be had yet, any number does: it keeps nobody out. */
+	if (getrandom(&channel->seed, sizeof(channel->seed), GRND_NONBLOCK) < 0)
+		channel->seed = clock_ns();
+}
+
+/* Our side of descriptor fd of the target. */
+static int map_ours(struct channel_map *map, pid_t tid, s64 fd, size_t size, struct err *err)
+{
+	char path[64];
+	void *memory;
+	int ours;
+
+	snprintf(path, sizeof(path), "/proc/%d/fd/%d", (int)tid, (int)fd);
+	ours = open(path, O_RDWR | O_CLOEXEC);
+	if (ours < 0)
+		return err_sys(err, errno, "cannot open %s", path);
+	memory = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE, ours, 0);
+	close(ours);
+	if (memory == MAP_FAILED)
+		return err_sys(err, errno, "cannot map the channel");
+	/* Reports are made by forked copies, which have no business with it. */
+	madvise(memory, size, MADV_DONTFORK);
+	map->ours = memory;
+	map->size = size;
+	return 0;
+}
+
+static int map_theirs(struct channel_map *map, const struct inject_place *place, s64 fd,
+		      size_t size, struct err *err)
+{
+	struct remote_call mmap_call = {
+		.number = SYS_mmap,
+		.args = {0, size, PROT_READ | PROT_WRITE, MAP_SHARED, (u64)fd, 0},
+	};
+	struct remote_call advise = {.number = SYS_madvise};
+	s64 result;
+	int ret = inject_checked(place, &mmap_call, "map the channel", &result, err);
+
+	if (ret)
+		return ret;
+	map->theirs = (u64)result;
+	advise.args[0] = map->theirs;
+	advise.args[1] = size;
+	advise.args[2] = MADV_DONTFORK;
+	return inject_checked(place, &advise, "keep the channel from its children", &result, err);
+}
+
+static int resize(const struct inject_place *place, s64 fd, size_t size, struct err *err)
+{
+	struct remote_call call = {.number = SYS_ftruncate, .args = {(u64)fd, size}};
+	s64 result;
+
+	return inject_checked(place, &call, "make room for the channel", &result, err);
+}
+
+static int close_theirs(const struct inject_place *place, s64 fd, struct err *err)
+{
+	struct remote_call call = {.number = SYS_close, .args = {(u64)fd}};
+	s64 result;
+
+	return inject_checked(place, &call, "close a descriptor of ours", &result, err);
+}
+
+int channel_map_create(struct channel_map *map, const struct inject_place *place,
+		       const struct channel_settings *settings, struct err *err)
+{
+	char name[] = CHANNEL_NAME;
+	struct remote_call create = {
+		.number = SYS_memfd_create,
+		.args = {REMOTE_DATA, MFD_CLOEXEC},
+		.data = {name, sizeof(name)},
+	};
+	struct channel layout = {0};
+	size_t size = lay_out(&layout);
+	int ret, undo;
+	s64 fd;
+
+	*map = (struct channel_map){0};
+	ret = inject_checked(place, &create, "make the channel", &fd, err);
+	if (ret)
+		return ret;
+	ret = resize(place, fd, size, err);
+	if (ret == 0)
+		ret = map_ours(map, place->tid, fd, size, err);
+	if (ret == 0) {
+		fill(map->ours, &layout, settings);
+		map->threads = (struct channel_thread *)((char *)map->ours + layout.threads);
+		ret = map_theirs(map, place, fd, size, err);
+	}
+	undo = close_theirs(place, fd, ret ? NULL : err);
+	if (!ret)
+		ret = undo;
+	if (ret) {
+		channel_map_remove(map, place, NULL);
+		channel_map_deinit(map);
+	}
+	return ret;
+}
+
+int channel_map_remove(struct channel_map *map, const struct inject_place *place, struct err *err)
+{
+	struct remote_call call = {.number = SYS_munmap, .args = {map->theirs, map->size}};
+	s64 result;
+	int ret;
+
+	if (!map->theirs)
+		return 0;
+	ret = inject_checked(place, &call, "unmap the channel", &result, err);
+	if (ret == 0)
+		map->theirs = 0;
+	return ret;
+}
+
+void channel_map_deinit(struct channel_map *map)
+{
+	if (map->ours)
+		munmap(map->ours, map->size);
+	map->ours = NULL;
+}
+
+bool channel_is_map(const struct map *map)
+{
+	return map->shared && strcmp(map->path, "/memfd:" CHANNEL_NAME) == 0;
+}

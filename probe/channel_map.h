@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef MEMATTACH_PROBE_CHANNEL_MAP_H
+#define MEMATTACH_PROBE_CHANNEL_MAP_H
+
+#include "agent/channel.h"
+#include "attach/inject.h"
+#include "base/err.h"
+#include "base/types.h"
+#include "proc/maps.h"
+
+/*
+ * The channel (agent/channel.h) as memory: a memfd that the target makes, maps
+ * and closes again, and that we open by /proc/PID/fd meanwhile. We touch each of its
+ * pages first, so that our memory cgroup pays for them and not the target's. A
+ * forked child does not inherit the mapping.
+ */
+struct channel_map {
+	struct channel *ours; /* NULL: there is none */
+	size_t size;
+	u64 theirs;                     /* its address in the target */
+	struct channel_thread *threads; /* CHANNEL_THREADS of them, on our side */
+};
+
+/* By this it is known among the mappings and descriptors of the target: "/memfd:" CHANNEL_NAME. */
+#define CHANNEL_NAME "memattach-channel"
+
+struct channel_settings {
+	u32 depth;
+	u64 sample;
+	bool may_sleep;
+};
+
+/*
+ * Makes it, in a stopped thread of the target, and lays it out: all is empty.
+ * 0 or -errno with err filled; then the target is as it was.
+ */
+int channel_map_create(struct channel_map *map, const struct inject_place *place,
+		       const struct channel_settings *settings, struct err *err);
+
+/* Takes it out of the target, in a stopped thread. 0 or -errno. Nobody may use it any more. */
+int channel_map_remove(struct channel_map *map, const struct inject_place *place, struct err *err);
+
+/* Frees our side. */
+void channel_map_deinit(struct channel_map *map);
+
+/* Whether a mapping of the target is a channel of some memattach. */
+bool channel_is_map(const struct map *map);
+
+#endif

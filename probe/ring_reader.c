@@ -1,0 +1,333 @@
+// SPDX-License-Identifier: MIT
+#include "probe/ring_reader.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/hash.h"
+#include "probe/stack_arrivals.h"
+
+#define RING_SIZE (1ULL << CHANNEL_RING_BITS)
+#define RING_MASK (RING_SIZE - 1)
+
+/* So many records ahead the ledger is told of an address: about what it takes to fetch a line. */
+#define AHEAD 12
+
+/* How long to wait for a record that is being written. */
+#define DRAIN_NS 20000000ULL
+
+/* The target must see soon that there is room again, and not too often that a line has changed. */
+#define TAIL_PERIOD 1024
+
+#define OPEN_MAX 4
+
+/* A realloc whose end is still to come. */
+struct open_realloc {
+	u32 tag; /* of its stack pointer */
+	u64 scratch[REALLOC_SCRATCH / 8];
+};
+
+/* Those of one thread, the innermost last: signal handlers nest. */
+struct open_reallocs {
+	u32 n;
+	struct open_realloc items[OPEN_MAX];
+};
+
+struct ring_reader {
+	struct channel *channel;
+	const struct channel_record *ring;
+	struct probe_host host;
+	u64 tail; /* of our own: the one in the channel may be written by the target */
+	struct stack_arrivals *stacks;
+	u64 last_free[CHANNEL_THREADS]; /* of each thread, unless another call came after it */
+	struct open_reallocs *open[CHANNEL_THREADS];
+};
+
+struct ring_reader *ring_reader_create(struct channel *channel, const struct probe_host *host,
+				       struct err *err)
+{
+	struct ring_reader *r = calloc(1, sizeof(*r));
+
+	if (r)
+		r->stacks = stack_arrivals_create();
+	if (!r || !r->stacks) {
+		ring_reader_destroy(r);
+		err_set(err, ENOMEM, "out of memory");
+		return NULL;
+	}
+	r->channel = channel;
+	r->ring = (const struct channel_record *)((const char *)channel + CHANNEL_RING_AT);
+	r->host = *host;
+	return r;
+}
+
+void ring_reader_destroy(struct ring_reader *r)
+{
+	if (!r)
+		return;
+	for (u32 i = 0; i < CHANNEL_THREADS; i++)
+		free(r->open[i]);
+	stack_arrivals_destroy(r->stacks);
+	free(r);
+}
+
+static void emit(struct ring_reader *r, struct heap_event *event)
+{
+	r->host.event(r->host.ctx, event);
+}
+
+static void lost(struct ring_reader *r, const char *why)
+{
+	r->host.lost(r->host.ctx, why);
+}
+
+/* The end of the innermost open realloc never came: it was left by longjmp. */
+static void abandon(struct ring_reader *r, u32 thread, struct open_reallocs *open)
+{
+	struct heap_event event = {.kind = HEAP_REALLOC_LOST,
+				   .thread = thread,
+				   .realloc = open->items[--open->n].scratch};
+
+	emit(r, &event);
+}
+
+static void realloc_begins(struct ring_reader *r, u32 thread, u64 address, u32 tag)
+{
+	struct open_reallocs *open = r->open[thread];
+	struct heap_event event = {
+		.kind = HEAP_REALLOC_BEGIN, .thread = thread, .address = address};
+
+	if (!open)
+		open = r->open[thread] = calloc(1, sizeof(*open));
+	if (!open) {
+		lost(r, "memattach is out of memory");
+		return;
+	}
+	if (open->n == OPEN_MAX)
+		abandon(r, thread, open);
+	open->items[open->n].tag = tag;
+	event.realloc = open->items[open->n++].scratch;
+	emit(r, &event);
+}
+
+static void realloc_ends(struct ring_reader *r, struct heap_event *event, u32 tag)
+{
+	struct open_reallocs *open = r->open[event->thread];
+
+	while (open && open->n && open->items[open->n - 1].tag != tag)
+		abandon(r, event->thread, open);
+	if (open && open->n) {
+		event->realloc = open->items[--open->n].scratch;
+		emit(r, event);
+		return;
+	}
+	/* Its beginning was lost, and that was counted. What it has returned is there all the same. */
+	if (event->kind == HEAP_REALLOC_DONE && event->address) {
+		event->kind = HEAP_ALLOC;
+		emit(r, event);
+	}
+}
+
+/* A call that is known to be the thread's outermost: one deeper in the stack can be open no more. */
+static void freed(struct ring_reader *r, struct heap_event *event, const u64 *word)
+{
+	event->kind = HEAP_FREE;
+	event->caller = word[2];
+	event->again = r->last_free[event->thread] == event->address;
+	r->last_free[event->thread] = event->address;
+	emit(r, event);
+}
+
+static void stack_of(struct ring_reader *r, struct heap_event *event, u64 hash)
+{
+	if (stack_arrivals_find(r->stacks, hash, &event->stack) == 0)
+		return;
+	lost(r, "a call stack did not come through");
+	if (r->host.stack(r->host.ctx, NULL, 0, UNWIND_LOST, &event->stack))
+		event->stack = 0;
+}
+
+static void frames(struct ring_reader *r, enum channel_kind kind, const u64 *word)
+{
+	const struct arrived_stack *arrived;
+	u32 id;
+
+	if (kind == CHANNEL_STACK) {
+		stack_arrivals_begin(r->stacks, CHANNEL_ADDRESS(word[0]), word[1]);
+		return;
+	}
+	if (kind == CHANNEL_FRAMES) {
+		stack_arrivals_add(r->stacks, CHANNEL_ADDRESS(word[0]), word + 1);
+		return;
+	}
+	arrived = stack_arrivals_end(r->stacks, CHANNEL_ADDRESS(word[0]), word[1], word[2]);
+	if (!arrived)
+		return;
+	if (r->host.arrived_stack(r->host.ctx, arrived->pcs, arrived->n, arrived->end, word[3],
+				  &id) ||
+	    stack_arrivals_learn(r->stacks, arrived->hash, id))
+		lost(r, "memattach is out of memory");
+}
+
+static void apply(struct ring_reader *r, const u64 *word)
+{
+	enum channel_kind kind = CHANNEL_KIND(word[0]);
+	struct heap_event event = {
+		.thread = CHANNEL_THREAD(word[3]) % CHANNEL_THREADS,
+		.address = CHANNEL_ADDRESS(word[0]),
+		.size = word[1],
+	};
+
+	if (kind == CHANNEL_FREE) {
+		freed(r, &event, word);
+		return;
+	}
+	if (kind >= CHANNEL_STACK && kind <= CHANNEL_STACK_END) {
+		frames(r, kind, word);
+		return;
+	}
+	r->last_free[event.thread] = 0;
+	switch (kind) {
+	case CHANNEL_ALLOC:
+		event.kind = HEAP_ALLOC;
+		stack_of(r, &event, word[2]);
+		emit(r, &event);
+		break;
+	case CHANNEL_FAILED:
+		event.kind = HEAP_FAILED;
+		emit(r, &event);
+		break;
+	case CHANNEL_REALLOC_BEGIN:
+		realloc_begins(r, event.thread, event.address, CHANNEL_TAG(word[3]));
+		break;
+	case CHANNEL_REALLOC_DONE:
+		event.kind = HEAP_REALLOC_DONE;
+		if (event.address)
+			stack_of(r, &event, word[2]);
+		realloc_ends(r, &event, CHANNEL_TAG(word[3]));
+		break;
+	case CHANNEL_REALLOC_FAILED:
+		event.kind = HEAP_REALLOC_FAILED;
+		realloc_ends(r, &event, CHANNEL_TAG(word[3]));
+		break;
+	default:
+		break;
+	}
+}
+
+static bool is_complete(u64 word0, u64 place)
+{
+	return (u8)(word0 >> 56) == CHANNEL_LAP(place);
+}
+
+/* The record at place, copied, if it is complete. */
+static bool take(const struct ring_reader *r, u64 place, u64 word[4])
+{
+	const struct channel_record *record = &r->ring[place & RING_MASK];
+
+	word[0] = __atomic_load_n(&record->word[0], __ATOMIC_ACQUIRE);
+	if (!is_complete(word[0], place))
+		return false;
+	for (int i = 1; i < 4; i++)
+		word[i] = __atomic_load_n(&record->word[i], __ATOMIC_RELAXED);
+	return true;
+}
+
+static void look_ahead(const struct ring_reader *r, u64 place)
+{
+	u64 word0 = __atomic_load_n(&r->ring[place & RING_MASK].word[0], __ATOMIC_RELAXED);
+
+	if (is_complete(word0, place))
+		r->host.soon(r->host.ctx, CHANNEL_ADDRESS(word0));
+}
+
+static void show_tail(struct ring_reader *r)
+{
+	__atomic_store_n(&r->channel->tail, r->tail, __ATOMIC_RELEASE);
+}
+
+u32 ring_reader_read(struct ring_reader *r, u32 max)
+{
+	u64 word[4];
+	u32 n = 0;
+
+	while (n < max && take(r, r->tail, word)) {
+		look_ahead(r, r->tail + AHEAD);
+		apply(r, word);
+		r->tail++;
+		if (++n % TAIL_PERIOD == 0)
+			show_tail(r);
+	}
+	if (n)
+		show_tail(r);
+	return n;
+}
+
+bool ring_reader_drain(struct ring_reader *r)
+{
+	u64 end = __atomic_load_n(&r->channel->head, __ATOMIC_ACQUIRE), start = 0;
+
+	/* What cannot be was not written by the agent. */
+	if (end - r->tail > RING_SIZE)
+		end = r->tail + RING_SIZE;
+	while (r->tail != end && end - r->tail <= RING_SIZE) {
+		u64 left = end - r->tail;
+
+		if (ring_reader_read(r, left > UINT32_MAX ? UINT32_MAX : (u32)left)) {
+			start = 0;
+			continue;
+		}
+		if (!start)
+			start = clock_ns();
+		else if (clock_ns() - start > DRAIN_NS)
+			return false;
+	}
+	return true;
+}
+
+bool ring_reader_is_behind(const struct ring_reader *r)
+{
+	return __atomic_load_n(&r->channel->head, __ATOMIC_ACQUIRE) - r->tail > RING_SIZE / 2;
+}
+
+void ring_reader_skip(struct ring_reader *r)
+{
+	if (__atomic_load_n(&r->channel->head, __ATOMIC_ACQUIRE) == r->tail)
+		return;
+	r->tail++;
+	show_tail(r);
+	lost(r, "a record was not completed");
+}
+
+void ring_reader_beat(struct ring_reader *r)
+{
+	__atomic_fetch_add(&r->channel->heartbeat, 1, __ATOMIC_RELAXED);
+}
+
+void ring_reader_forget_stacks(struct ring_reader *r)
+{
+	stack_arrivals_forget(r->stacks);
+}
+
+u64 ring_reader_lost(const struct ring_reader *r, const char **why)
+{
+	static const char *const reasons[CHANNEL_LOSSES] = {
+		[CHANNEL_LOSS_FULL] =
+			"the target went on when memattach had not read its records for a second",
+		[CHANNEL_LOSS_THREADS] = "there are more threads than memattach can tell apart",
+		[CHANNEL_LOSS_STACK] = "a call stack could not be sent",
+	};
+	u64 sum = 0;
+
+	*why = NULL;
+	for (int i = 0; i < CHANNEL_LOSSES; i++) {
+		u64 n = __atomic_load_n(&r->channel->lost[i], __ATOMIC_RELAXED);
+
+		sum += n;
+		if (n && !*why)
+			*why = reasons[i];
+	}
+	return sum;
+}

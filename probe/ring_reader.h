@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef MEMATTACH_PROBE_RING_READER_H
+#define MEMATTACH_PROBE_RING_READER_H
+
+#include "agent/channel.h"
+#include "base/err.h"
+#include "base/types.h"
+#include "probe/probes.h"
+
+/*
+ * Reads the ring of a channel and makes heap events of its records. The target
+ * may write there what it likes: every record is copied, and then checked. Not
+ * for two threads at a time.
+ */
+struct ring_reader;
+
+/* channel and what host points to are borrowed. NULL with err filled when out of memory. */
+struct ring_reader *ring_reader_create(struct channel *channel, const struct probe_host *host,
+				       struct err *err);
+void ring_reader_destroy(struct ring_reader *reader);
+
+/*
+ * Applies the records that are complete, at most max of them. Returns how many.
+ * Stops in front of one that a thread is still writing.
+ */
+u32 ring_reader_read(struct ring_reader *reader, u32 max);
+
+/*
+ * Applies all records for which a place had been taken when it was called, and
+ * waits a little for those that are still being written: a thread may have been
+ * stopped there. Whether it got through.
+ */
+bool ring_reader_drain(struct ring_reader *reader);
+
+/* Whether there are many records behind one that is not complete. */
+bool ring_reader_is_behind(const struct ring_reader *reader);
+
+/* Passes over the record that it stops at: nobody will complete it. */
+void ring_reader_skip(struct ring_reader *reader);
+
+/* Shows the agent that somebody reads. To be called at least ten times a second. */
+void ring_reader_beat(struct ring_reader *reader);
+
+/*
+ * Modules have gone, and hashes of stacks will be others: forgets those from before
+ * the last such change.
+ */
+void ring_reader_forget_stacks(struct ring_reader *reader);
+
+/* The records that the agent had to give up so far, and the first reason, NULL if there is none. */
+u64 ring_reader_lost(const struct ring_reader *reader, const char **why);
+
+#endif

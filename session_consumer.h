@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef MEMATTACH_SESSION_CONSUMER_H
+#define MEMATTACH_SESSION_CONSUMER_H
+
+#include <pthread.h>
+
+#include "base/err.h"
+#include "base/types.h"
+#include "probe/ring_reader.h"
+
+/*
+ * The thread that drains the ring into the books (ledger, stacks). The books have
+ * one lock; the control thread holds it whenever it touches them, and first drains
+ * what was recorded until then, so that events of breakpoints come in order.
+ */
+struct consumer {
+	pthread_t thread;
+	pthread_mutex_t lock;
+	bool running;
+	bool stop;
+	u32 wanted; /* the control thread waits for the lock */
+	struct ring_reader *reader;
+};
+
+void consumer_init(struct consumer *consumer);
+
+/* Starts it on a reader, which is borrowed. 0 or -errno with err filled. */
+int consumer_start(struct consumer *consumer, struct ring_reader *reader, struct err *err);
+
+/*
+ * Takes the lock, with everything applied that had been recorded until then. Not
+ * more than once at a time. Without a reader this costs next to nothing.
+ */
+void consumer_enter(struct consumer *consumer);
+void consumer_leave(struct consumer *consumer);
+
+/* Applies once more what has been recorded until now, with the lock held. */
+void consumer_drain(struct consumer *consumer);
+
+/* Ends the thread, if it runs, after it has applied everything. */
+void consumer_stop(struct consumer *consumer);
+
+#endif
