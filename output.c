@@ -148,6 +148,7 @@ static bool describe(struct capture *capture, const struct session_view *view,
 	capture->settings.probe = copy("trap");
 	capture->settings.unwind = copy(unwinds[options->session.unwind]);
 	capture->settings.depth = options->session.depth;
+	capture->settings.sample_bytes = options->session.sample;
 	capture->settings.whole_life = view->whole_life;
 	capture->settings.allocators = calloc(view->allocators_n + 1, sizeof(char *));
 	if (!capture->version || !capture->target.exe || !capture->target.host ||
