@@ -13,3 +13,14 @@ ifneq ($(filter agent_%,$(SUITE)),)
 check-one: $(AGENT_LINKED) $(BUILD)/agent.a | $(AGENT_CPP)
 endif
 $(BUILD)/tests/runner-all: $(AGENT_LINKED) | $(AGENT_CPP)
+
+# make agent-bench: what a walk costs
+$(BUILD)/bench/agent_walk: $(BUILD)/bench/agent_walk.o $(BUILD)/tests/agent_probe.o \
+		$(BUILD)/tests/agent_stand_in.o $(AGENT_LINKED) \
+		$(foreach f,probe attach symbols unwind proc base,$(BUILD)/$(f).a) $(BUILD)/agent.a
+	$(CC) $(SANITIZE) $(LDFLAGS) -o $@ $^ -lcheck -lsubunit -lrt $(LDLIBS)
+
+agent-bench: $(BUILD)/bench/agent_walk
+	$<
+
+.PHONY: agent-bench

@@ -6,7 +6,7 @@
  * This process as the target of the agent's walker: a channel in plain memory, with
  * the tables of all modules that are mapped here, and the table unwinder as the reference.
  */
-#include <check.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -20,6 +20,15 @@
 #include "unwind/unwind.h"
 
 #define HOST_ROWS (3U << 20)
+
+/* Also outside of tests, as in bench/agent_walk.c. */
+#define host_assert(condition)                                                                     \
+	do {                                                                                       \
+		if (!(condition)) {                                                                \
+			fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #condition);            \
+			abort();                                                                   \
+		}                                                                                  \
+	} while (0)
 
 struct host {
 	struct channel *channel;
@@ -89,7 +98,7 @@ static inline void host_channel(struct host *h)
 	c.rows = host_part(&end, HOST_ROWS * sizeof(struct unwind_row));
 	c.size = end;
 	h->channel = aligned_alloc(4096, end);
-	ck_assert_ptr_nonnull(h->channel);
+	host_assert(h->channel != NULL);
 	memset(h->channel, 0, c.rows);
 	*h->channel = c;
 	h->size = end;
@@ -102,17 +111,17 @@ static inline void host_update(struct host *h)
 	struct maps maps = {0};
 	bool changed;
 
-	ck_assert_int_eq(maps_read(&maps, getpid(), NULL), 0);
-	ck_assert_int_eq(modules_update(h->modules, &maps, &changed, NULL), 0);
+	host_assert(maps_read(&maps, getpid(), NULL) == 0);
+	host_assert(modules_update(h->modules, &maps, &changed, NULL) == 0);
 	maps_deinit(&maps);
 	while (h->known < modules_count(h->modules)) {
 		const struct module *m = modules_get(h->modules, ++h->known);
 		struct unwind_module um = {m->id, m->start, m->end, m->bias, m->fd, m->path};
 		struct unwind_rows rows;
 
-		ck_assert_int_eq(unwinder_add_module(h->reference, &um, NULL), 0);
-		ck_assert_int_eq(unwinder_rows(h->reference, m->id, &rows), 0);
-		ck_assert_int_eq(tables_add(h->tables, m->id, m->start, m->end, &rows, NULL), 0);
+		host_assert(unwinder_add_module(h->reference, &um, NULL) == 0);
+		host_assert(unwinder_rows(h->reference, m->id, &rows) == 0);
+		host_assert(tables_add(h->tables, m->id, m->start, m->end, &rows, NULL) == 0);
 	}
 	tables_publish(h->tables);
 }
@@ -126,7 +135,7 @@ static inline void host_open(struct host *h)
 	h->modules = modules_create(getpid(), NULL);
 	h->tables = tables_create(h->channel, h->size, NULL);
 	h->reference = unwinder_create(UNWIND_TABLE, getpid(), &h->reader, NULL);
-	ck_assert(h->modules && h->tables && h->reference);
+	host_assert(h->modules && h->tables && h->reference);
 	host_update(h);
 	stand_in = (struct stand_in){.limit = STAND_IN_RECORDS};
 }
