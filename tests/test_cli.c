@@ -17,6 +17,24 @@
 /* A number that no process has: should one of these be taken for right, nobody is hurt. */
 #define NOBODY "99999999"
 
+/* Status 2, the reason on stderr, and where help is. */
+static void assert_refused(const char *const usage[8])
+{
+	struct memattach m;
+	int status;
+
+	memattach_start(&m, usage);
+	status = memattach_wait(&m);
+	ck_assert_msg(WIFEXITED(status) && WEXITSTATUS(status) == 2,
+		      "%s %s %s ...: wait status %#x", usage[0] ? usage[0] : "",
+		      usage[0] && usage[1] ? usage[1] : "",
+		      usage[0] && usage[1] && usage[2] ? usage[2] : "", (unsigned int)status);
+	ck_assert_ptr_nonnull(strstr(memattach_err(&m), "memattach: "));
+	ck_assert_ptr_nonnull(strstr(memattach_err(&m), "--help"));
+	ck_assert_str_eq(memattach_out(&m), "");
+	memattach_cleanup(&m);
+}
+
 START_TEST(wrong_usage)
 {
 	static const char *const usages[][8] = {
@@ -40,21 +58,6 @@ START_TEST(wrong_usage)
 		{"--depth", "257", "-p", NOBODY, NULL},
 		{"--unwind", "magic", "-p", NOBODY, NULL},
 		{"--probe", "ebpf", "-p", NOBODY, NULL},
-		{"-s", "-p", NOBODY, NULL},
-		{"-s", "", "-p", NOBODY, NULL},
-		{"-s", "-1", "-p", NOBODY, NULL},
-		{"-s", "+1", "-p", NOBODY, NULL},
-		{"-s", " 1", "-p", NOBODY, NULL},
-		{"-s", "K", "-p", NOBODY, NULL},
-		{"-s", "1.5M", "-p", NOBODY, NULL},
-		{"-s", "512KB", "-p", NOBODY, NULL},
-		{"-s", "512k", "-p", NOBODY, NULL},
-		{"-s", "1T", "-p", NOBODY, NULL},
-		{"-s", "1025G", "-p", NOBODY, NULL},
-		{"-s", "1099511627777", "-p", NOBODY, NULL},
-		{"-s", "18446744073709551616", "-p", NOBODY, NULL},
-		{"-s", "18014398509481985K", "-p", NOBODY, NULL}, /* 1024 in 64 bits */
-		{"--sample", NULL},
 		{"--color", "red", "-p", NOBODY, NULL},
 		{"--alloc", "f:size=7", "-p", NOBODY, NULL},
 		{"--alloc", "f:size=0", "-p", NOBODY, NULL},
@@ -70,22 +73,37 @@ START_TEST(wrong_usage)
 		{"true", NULL},
 	};
 
-	for (size_t i = 0; i < sizeof(usages) / sizeof(usages[0]); i++) {
-		struct memattach m;
-		int status;
+	for (size_t i = 0; i < sizeof(usages) / sizeof(usages[0]); i++)
+		assert_refused(usages[i]);
+}
+END_TEST
 
-		memattach_start(&m, usages[i]);
-		status = memattach_wait(&m);
-		ck_assert_msg(WIFEXITED(status) && WEXITSTATUS(status) == 2,
-			      "%s %s %s ...: wait status %#x", usages[i][0] ? usages[i][0] : "",
-			      usages[i][0] && usages[i][1] ? usages[i][1] : "",
-			      usages[i][0] && usages[i][1] && usages[i][2] ? usages[i][2] : "",
-			      (unsigned int)status);
-		ck_assert_ptr_nonnull(strstr(memattach_err(&m), "memattach: "));
-		ck_assert_ptr_nonnull(strstr(memattach_err(&m), "--help"));
-		ck_assert_str_eq(memattach_out(&m), "");
-		memattach_cleanup(&m);
-	}
+START_TEST(wrong_sample)
+{
+	static const char *const usages[][8] = {
+		{"-s", "-p", NOBODY, NULL},
+		{"-s", "", "-p", NOBODY, NULL},
+		{"-s", "-1", "-p", NOBODY, NULL},
+		{"-s", "+1", "-p", NOBODY, NULL},
+		{"-s", " 1", "-p", NOBODY, NULL},
+		{"-s", "K", "-p", NOBODY, NULL},
+		{"-s", "1.5M", "-p", NOBODY, NULL},
+		{"-s", "512KB", "-p", NOBODY, NULL},
+		{"-s", "512k", "-p", NOBODY, NULL},
+		{"-s", "1T", "-p", NOBODY, NULL},
+		{"-s", "1025G", "-p", NOBODY, NULL},
+		{"-s", "1099511627777", "-p", NOBODY, NULL},
+		{"-s", "18446744073709551616", "-p", NOBODY, NULL},
+		{"-s", "18014398509481985K", "-p", NOBODY, NULL}, /* 1024 in 64 bits */
+		{"--sample", NULL},
+	};
+
+	for (size_t i = 0; i < sizeof(usages) / sizeof(usages[0]); i++)
+		assert_refused(usages[i]);
+	/* These are right, only the process is not. */
+	memattach_fails(WORDS("-s", "1024G", "-p", NOBODY), 125, NOBODY);
+	memattach_fails(WORDS("-s", "1099511627776", "-p", NOBODY), 125, NOBODY);
+	memattach_fails(WORDS("--sample=0", "-p", NOBODY), 125, NOBODY);
 }
 END_TEST
 
@@ -351,6 +369,7 @@ Suite *cli_suite(void)
 
 	tcase_set_timeout(tcase, 60);
 	tcase_add_test(tcase, wrong_usage);
+	tcase_add_test(tcase, wrong_sample);
 	tcase_add_test(tcase, help_and_version);
 	tcase_add_test(tcase, no_such_process);
 	tcase_add_test(tcase, zombie);

@@ -271,6 +271,30 @@ START_TEST(report_of_a_saved_capture)
 }
 END_TEST
 
+/* That its figures are estimates is in the capture, in the report, and in a report made of the capture. */
+START_TEST(sampled_run_says_so)
+{
+	static const char words[] = "! Estimates from sampling, mean 1.5 MiB between samples: ";
+	struct memattach m, again;
+	json_t *capture, *settings;
+
+	memattach_launch(&m, WORDS("-s", "1536K", "-o", "-"), WORDS("/bin/true"));
+	memattach_expect_exit(&m, 0);
+	ck_assert_msg(strstr(memattach_out(&m), words), "%s", memattach_out(&m));
+	capture = memattach_capture(&m);
+	settings = json_object_get(capture, "settings");
+	ck_assert_int_eq(json_integer_value(json_object_get(settings, "sample_bytes")), 1536 << 10);
+	ck_assert(json_is_true(json_object_get(capture_last(capture), "estimated")));
+	ck_assert(json_is_integer(json_object_get(capture_last(capture), "live_bytes_error")));
+	json_decref(capture);
+	memattach_start(&again, WORDS("report", m.json));
+	memattach_expect_exit(&again, 0);
+	ck_assert_str_eq(memattach_out(&again), memattach_out(&m));
+	memattach_cleanup(&again);
+	memattach_cleanup(&m);
+}
+END_TEST
+
 /* What a real run writes is what the schema says. */
 START_TEST(capture_fits_its_schema)
 {
@@ -341,6 +365,7 @@ Suite *outputs_suite(void)
 	tcase_add_test(tcase, unwritable_outputs);
 	tcase_add_test(tcase, stdout_that_fails);
 	tcase_add_test(tcase, report_of_a_saved_capture);
+	tcase_add_test(tcase, sampled_run_says_so);
 	tcase_add_test(tcase, capture_fits_its_schema);
 	tcase_add_loop_test(tcase, signals_end_the_run, 0, 3);
 	suite_add_tcase(suite, tcase);
