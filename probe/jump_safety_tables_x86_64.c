@@ -81,28 +81,42 @@ static bool add_address(u64 *addresses, u32 *n, u64 address)
 	return true;
 }
 
-/* Addresses in one instruction. False: too many, or one in 64 bits, which can be half of a sum. */
+/*
+ * Whether an immediate may be an address. One of 64 bits that would have fitted into
+ * 32 may be half of the sum of which the large code model makes an address: *odd.
+ */
+static bool immediate_address(const struct jump_question *q, const struct jump_insn *insn,
+			      u64 *address, bool *odd)
+{
+	u64 value = insn->z.raw.imm[0].value.u;
+
+	if (insn->z.raw.imm[0].size == 64) {
+		*odd = (s64)value == (s32)value || value <= UINT32_MAX;
+	} else if (insn->z.raw.imm[0].size != 32 || insn->z.raw.imm[0].is_relative ||
+		   q->address > UINT32_MAX) {
+		return false;
+	}
+	*address = value;
+	return value < 1ULL << 47;
+}
+
+/* Addresses in one instruction. False: too many, or what cannot be understood. */
 static bool collect(const struct jump_question *q, const struct jump_insn *insn, u64 *addresses,
 		    u32 *n)
 {
-	for (int i = 0; i < insn->z.operand_count_visible; i++) {
-		const ZydisDecodedOperand *op = &insn->operands[i];
-		u64 address;
+	bool odd = false;
+	u64 address;
 
-		if (op->type == ZYDIS_OPERAND_TYPE_IMMEDIATE && insn->z.raw.imm[0].size == 64)
-			return false;
-		/* mov $address, %reg, where addresses have 32 bits */
-		if (op->type == ZYDIS_OPERAND_TYPE_IMMEDIATE && !op->imm.is_relative &&
-		    insn->z.raw.imm[0].size == 32 && q->address <= UINT32_MAX)
-			address = op->imm.value.u;
-		else if (!jump_address(insn, op, &address))
-			continue;
-		if (insn->z.meta.category != ZYDIS_CATEGORY_NOP &&
-		    insn->z.meta.category != ZYDIS_CATEGORY_WIDENOP &&
+	if (insn->z.meta.category == ZYDIS_CATEGORY_NOP ||
+	    insn->z.meta.category == ZYDIS_CATEGORY_WIDENOP)
+		return true;
+	if (immediate_address(q, insn, &address, &odd) && !add_address(addresses, n, address))
+		return false;
+	for (int i = 0; i < insn->z.operand_count_visible; i++)
+		if (jump_address(insn, &insn->operands[i], &address) &&
 		    !add_address(addresses, n, address))
 			return false;
-	}
-	return true;
+	return !odd;
 }
 
 const char *jump_check_tables(const struct jump_question *q, const ZydisDecoder *decoder)
