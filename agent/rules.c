@@ -79,7 +79,7 @@ static void remember(struct walker *w, uint64_t at, uint32_t rule)
 			 (uint64_t)rule << RULE_TAG_BITS | rule_tag(at, w->key), __ATOMIC_RELAXED);
 }
 
-__attribute__((noinline)) uint32_t agent_rule_search(struct walker *w, uint64_t at)
+__attribute__((noinline, cold)) uint32_t agent_rule_search(struct walker *w, uint64_t at)
 {
 	uint32_t rule = unwind_rule(UNWIND_NONE, 0, 0);
 	struct channel_module m;

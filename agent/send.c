@@ -32,7 +32,7 @@ uint32_t agent_known_find(const struct channel *channel, uint64_t hash)
 	return find(channel, hash, hash);
 }
 
-uint32_t agent_known_add(struct channel *channel, uint64_t hash)
+__attribute__((cold)) uint32_t agent_known_add(struct channel *channel, uint64_t hash)
 {
 	uint64_t *known = channel_part(channel, channel->known);
 	uint32_t place = find(channel, hash, 0);
@@ -49,7 +49,7 @@ uint32_t agent_known_add(struct channel *channel, uint64_t hash)
 	return CHANNEL_NO_PLACE;
 }
 
-void agent_send_begin(struct walker *w, uint64_t hash)
+__attribute__((cold)) void agent_send_begin(struct walker *w, uint64_t hash)
 {
 	w->sending = 1;
 	w->emitted = 0;
@@ -63,14 +63,14 @@ static void put_frames(struct walker *w)
 				       w->sent[1], w->sent[2]) != 0;
 }
 
-void agent_send_frame(struct walker *w, uint64_t at)
+__attribute__((cold)) void agent_send_frame(struct walker *w, uint64_t at)
 {
 	w->sent[w->emitted % 3] = at - 1;
 	if (++w->emitted % 3 == 0)
 		put_frames(w);
 }
 
-int agent_send_end(struct walker *w, uint64_t hash)
+__attribute__((cold)) int agent_send_end(struct walker *w, uint64_t hash)
 {
 	/* The last ones may not count. */
 	if (w->count > w->emitted - w->emitted % 3)

@@ -34,7 +34,8 @@ static uint64_t ask(uint64_t address)
 	return CHANNEL_SPAN(range.low, size);
 }
 
-__attribute__((noinline)) uint64_t agent_span_search(struct channel *channel, uint64_t address)
+__attribute__((noinline, cold)) uint64_t agent_span_search(struct channel *channel,
+							   uint64_t address)
 {
 	uint64_t *entry = range_entry(channel, address);
 	uint64_t span = __atomic_load_n(entry, __ATOMIC_RELAXED);

@@ -167,6 +167,9 @@ static inline void walker_limit(struct walker *w, uint64_t span, uint64_t floor)
 	w->size = high >= w->floor + 8 ? high - 7 - w->floor : 0;
 }
 
+/* walk_step of unwind/walk.h on w->s. */
+enum walk_result agent_step(struct walker *w, uint32_t rule);
+
 /*
  * One frame, whatever its kind: counts and hashes (or sends) the one in w->s, and
  * makes its caller's of it. 0: the walk has ended, w->end says how.

@@ -8,12 +8,14 @@
  * A walk is made again if the modules have changed meanwhile (the thread was
  * stopped in the middle), and once if memory was gone that memattach had named.
  *
- * No frame is kept: a stack that memattach does not know is walked a second time, to
- * send its frames.
+ * Most walks are made with what the thread remembers of the one before (agent/memo.h).
+ * Without that no frame is kept: a stack that memattach does not know is walked a
+ * second time, to send its frames.
  */
 #include "agent/walker.h"
 
 #include "agent/abi.h"
+#include "agent/memo.h"
 #include "agent/send.h"
 #include "agent/walk_state.h"
 
@@ -29,6 +31,11 @@ static int lost(struct walker *w)
 	return 0;
 }
 
+__attribute__((noinline)) enum walk_result agent_step(struct walker *w, uint32_t rule)
+{
+	return walk_step(&w->s, rule, walker_read, w);
+}
+
 /* The state that a walk begins in: the return address is at w->sp. 0: it has ended already. */
 static int begin(struct walker *w, uint64_t bp)
 {
@@ -40,8 +47,8 @@ static int begin(struct walker *w, uint64_t bp)
 	w->steps = w->depth + STEPS_MORE;
 	w->kind = UNWIND_NONE;
 	w->end = CHANNEL_LOST;
-	w->uncertain = w->ours = w->faulted = 0;
-	switch (walk_step(&w->s, unwind_rule(UNWIND_RSP, 0, 8), walker_read, w)) {
+	w->uncertain = w->ours = 0;
+	switch (agent_step(w, unwind_rule(UNWIND_RSP, 0, 8))) {
 	case WALK_NEXT:
 		return 1;
 	case WALK_OUTERMOST:
@@ -64,7 +71,7 @@ static int prepare(struct walker *w, struct channel *channel, struct channel_thr
 	w->key = rule_key(w->generation);
 	w->sp = sp;
 	w->span = span;
-	w->sending = w->dropped = 0;
+	w->sending = w->dropped = w->faulted = 0;
 	if (span)
 		__atomic_store_n(&thread->stack, span, __ATOMIC_RELAXED);
 	return !(w->generation & 1);
@@ -168,7 +175,7 @@ __attribute__((noinline)) int agent_frame_step(struct walker *w)
 		w->ours = 1;
 	else
 		count_frame(w, w->kind == UNWIND_SIGNAL ? s->pc + 1 : at);
-	result = walk_step(s, rule, walker_read, w);
+	result = agent_step(w, rule);
 	if (result != WALK_NEXT)
 		return end_walk(w, result);
 	s->guessed = w->kind == UNWIND_NONE;
@@ -244,7 +251,7 @@ static inline uint64_t finish(const struct walker *w)
 }
 
 /* Puts the frames of this stack into the ring. 0; -1: memattach does not get them. */
-static __attribute__((noinline)) int send_stack(struct walker *w, uint64_t bp, uint64_t hash)
+static __attribute__((noinline, cold)) int send_stack(struct walker *w, uint64_t bp, uint64_t hash)
 {
 	agent_send_begin(w, hash);
 	if (begin(w, bp))
@@ -257,9 +264,43 @@ static __attribute__((noinline)) int send_stack(struct walker *w, uint64_t bp, u
 	return agent_send_end(w, hash);
 }
 
+/* With the thread's memo. 0: to be tried without. */
+static inline uint64_t walk_with_memo(struct walker *w, struct agent_memo *memo, uint64_t bp,
+				      uint32_t *place)
+{
+	uint64_t hash = 0;
+
+	if (agent_memo_walk(w, memo, bp) && channel_generation(w->channel) == w->generation) {
+		hash = hash_mix(w->sum);
+		*place = agent_known_find(w->channel, hash);
+		if (__builtin_expect(*place == CHANNEL_NO_PLACE, 0) &&
+		    !agent_memo_send(w, memo, hash))
+			*place = agent_known_add(w->channel, hash);
+	}
+	return agent_memo_release(w, memo) ? hash : 0;
+}
+
+/* Without; 0: worth another try. */
+static __attribute__((noinline)) uint64_t walk_without(struct walker *w, uint64_t bp,
+						       uint32_t *place)
+{
+	uint64_t hash;
+
+	w->faulted = 0;
+	walk(w, bp);
+	if (!holds(w))
+		return 0;
+	hash = finish(w);
+	*place = agent_known_find(w->channel, hash);
+	if (*place == CHANNEL_NO_PLACE && !send_stack(w, bp, hash))
+		*place = agent_known_add(w->channel, hash);
+	return hash;
+}
+
 uint64_t agent_walk(struct channel *channel, struct channel_thread *thread, uint64_t sp,
 		    uint64_t bp, uint32_t *place)
 {
+	struct agent_memo *memo, *busy;
 	struct walker w;
 	uint64_t hash;
 	int tries = TRIES;
@@ -268,14 +309,16 @@ uint64_t agent_walk(struct channel *channel, struct channel_thread *thread, uint
 	do {
 		if (!prepare(&w, channel, thread, sp))
 			continue;
-		walk(&w, bp);
-		if (!holds(&w))
-			continue;
-		hash = finish(&w);
-		*place = agent_known_find(channel, hash);
-		if (*place == CHANNEL_NO_PLACE && !send_stack(&w, bp, hash))
-			*place = agent_known_add(channel, hash);
-		return hash;
+		memo = agent_memo_take(&w, &busy);
+		hash = memo ? walk_with_memo(&w, memo, bp, place) : 0;
+		if (__builtin_expect(hash != 0, 1))
+			return hash;
+		hash = walk_without(&w, bp, place);
+		/* There is no walk below this one on the stack: the one that used the memo never ended. */
+		if (busy && hash && w.end == CHANNEL_OUTERMOST && !w.ours)
+			__atomic_store_n(&busy->busy, 0, __ATOMIC_RELAXED);
+		if (hash)
+			return hash;
 	} while (--tries > 0);
 	agent_lost(channel, CHANNEL_LOSS_STACK);
 	*place = CHANNEL_NO_PLACE;

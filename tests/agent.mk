@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: MIT
 # The agent's walker, linked into the tests as it goes into a target; with sanitizers, compiled anew.
 
-AGENT_TESTED := walker rules spans send
-AGENT_LINKED := $(AGENT_TESTED:%=$(BUILD)/agent/%$(if $(SANITIZE),,.agent).o)
+AGENT_TESTED := walker memo rules spans send
+AGENT_LINKED := $(AGENT_TESTED:%=$(BUILD)/agent/%$(if $(SANITIZE),,.agent).o) \
+	$(BUILD)/probe/tables.o $(BUILD)/probe/agent_rows.o
 
 AGENT_CPP := $(BUILD)/tests/targets/agent_walk_cpp.so
 $(AGENT_CPP): tests/targets/agent_walk_cpp.cc tests/agent.mk
@@ -17,7 +18,7 @@ $(BUILD)/tests/runner-all: $(AGENT_LINKED) | $(AGENT_CPP)
 # make agent-bench: what a walk costs
 $(BUILD)/bench/agent_walk: $(BUILD)/bench/agent_walk.o $(BUILD)/tests/agent_probe.o \
 		$(BUILD)/tests/agent_stand_in.o $(AGENT_LINKED) \
-		$(foreach f,probe attach symbols unwind proc base,$(BUILD)/$(f).a) $(BUILD)/agent.a
+		$(foreach f,symbols unwind proc base,$(BUILD)/$(f).a) $(BUILD)/agent.a
 	$(CC) $(SANITIZE) $(LDFLAGS) -o $@ $^ -lcheck -lsubunit -lrt $(LDLIBS)
 
 agent-bench: $(BUILD)/bench/agent_walk

@@ -1,0 +1,460 @@
+// SPDX-License-Identifier: MIT
+/* Walks with a memo of the one before: see agent/memo.h. */
+#include "agent/memo.h"
+
+#include "agent/send.h"
+
+#define MEMO_INVALID 1 /* an odd generation: no walk is made in one */
+
+/* The frames of a memo that are valid: from first on, up to n. */
+struct usable {
+	uint32_t first, n;
+};
+
+static inline uint64_t slot_of(const struct agent_memo *m, uint32_t frame)
+{
+	return m->word[m->frame[frame].words - 1].address;
+}
+
+static inline uint64_t at_of(const struct agent_memo *m, uint32_t frame)
+{
+	return m->word[m->frame[frame].words - 1].value;
+}
+
+static inline void forget(struct agent_memo *m)
+{
+	m->frames = m->words = 0;
+	m->end = MEMO_OPEN;
+}
+
+/*
+ * Compares the words of the frames that are above sp; of a deep stack, only of as
+ * many as are sent, and one more.
+ */
+static inline struct usable check(struct walker *w, const struct agent_memo *m)
+{
+	struct usable u = {0, m->frames};
+	const struct memo_word *word, *end;
+	uint32_t words;
+
+	while (u.n > 0 && slot_of(m, u.n - 1) < w->sp)
+		u.n--;
+	if (u.n == 0)
+		return u;
+	if (u.n > w->depth + 1)
+		u.first = u.n - w->depth - 1;
+	word = m->word + (u.first ? m->frame[u.first - 1].words : 0);
+	end = m->word + m->frame[u.n - 1].words;
+	while (word < end && agent_load(word->address, &w->faulted) == word->value)
+		word++;
+	if (word == end)
+		return u;
+	words = (uint32_t)(word - m->word);
+	while (u.n > u.first && m->frame[u.n - 1].words > words)
+		u.n--;
+	return u;
+}
+
+/* Is the frame of w->s the memo's? Its return address, equal by check, is compared by the caller. */
+static inline int fits(const struct memo_frame *f, uint64_t bp, uint32_t guessed)
+{
+	return (!(f->flags & MEMO_BP) || f->bp == bp) && !!(f->flags & MEMO_GUESSED) == guessed;
+}
+
+enum stepped { STEPPED, ENDED, PLAIN };
+
+/* A step that is not of the usual kind; also sets the step's rule. */
+static __attribute__((noinline)) enum stepped slow_step(struct walker *w, struct memo_step *step)
+{
+	enum unwind_row_kind kind;
+
+	step->rule = agent_rule(w, w->s.pc);
+	kind = unwind_rule_kind(step->rule);
+	if (kind == UNWIND_SIGNAL || kind == UNWIND_OURS || kind == UNWIND_SLOT)
+		return PLAIN;
+	w->uncertain = kind == UNWIND_NONE && w->s.guessed;
+	if (agent_step(w, step->rule) != WALK_NEXT)
+		return w->faulted ? PLAIN : ENDED;
+	w->s.guessed = kind == UNWIND_NONE;
+	return STEPPED;
+}
+
+struct path {
+	uint32_t steps;
+	uint32_t match; /* the memo's frame that comes behind them, plus 1; 0: none */
+	enum stepped result;
+};
+
+/*
+ * From w->s outward until a frame that u has, at most max steps, which are noted
+ * in the memo. The usual kind of frame is as in walk_fast of agent/walker.c.
+ */
+static inline __attribute__((always_inline)) struct path
+walk_to_memo(struct walker *w, struct agent_memo *m, struct usable u, uint32_t max)
+{
+	const uint64_t *rules = channel_part(w->channel, w->channel->rules);
+	const uint64_t key = w->key ^ (uint64_t)UNWIND_RSP << RULE_TAG_BITS;
+	const uint64_t end = w->floor + w->size + 7;
+	struct path path = {0, 0, STEPPED};
+	uint64_t next = u.n > u.first ? slot_of(m, u.n - 1) : UINT64_MAX;
+	uint64_t sp = w->s.sp, at = w->s.pc, bp = w->s.bp;
+	uint32_t guessed = 0;
+
+	__asm__("" : "+r"(rules));
+	for (; path.result == STEPPED; path.steps++) {
+		struct memo_step *step = &m->step[path.steps];
+		uint64_t entry, cfa, rbp, pc;
+
+		while (next < sp - 8 && u.n > u.first)
+			next = --u.n > u.first ? slot_of(m, u.n - 1) : UINT64_MAX;
+		if (next == sp - 8 && u.n > u.first && at_of(m, u.n - 1) == at &&
+		    fits(&m->frame[u.n - 1], bp, guessed)) {
+			path.match = u.n;
+			break;
+		}
+		if (path.steps == max)
+			break;
+		entry = __atomic_load_n(&rules[at % CHANNEL_RULES], __ATOMIC_RELAXED);
+		cfa = sp + rule_entry_offset(entry);
+		rbp = rule_entry_rbp(entry);
+		*step = (struct memo_step){sp - 8, at, bp,
+					   (uint32_t)((int64_t)entry >> RULE_TAG_BITS), guessed};
+		if (!((entry ^ at >> CHANNEL_RULES_BITS ^ key) << (64 - RULE_TAG_BITS - 4)) &&
+		    !guessed && cfa > sp && cfa <= end && cfa - 8 * rbp >= sp &&
+		    rbp != UNWIND_RBP_AT_RBP) {
+			pc = agent_load_at(cfa, -8, &w->faulted);
+			if (__builtin_expect(walk_plausible(pc), 1)) {
+				if (rbp)
+					bp = agent_load(cfa - 8 * rbp, &w->faulted);
+				sp = cfa;
+				at = pc;
+				w->uncertain = 0;
+				continue;
+			}
+		}
+		w->s = (struct walk_state){.pc = at, .sp = sp, .bp = bp, .guessed = guessed};
+		path.result = slow_step(w, step);
+		sp = w->s.sp;
+		at = w->s.pc;
+		bp = w->s.bp;
+		guessed = w->s.guessed;
+	}
+	w->s = (struct walk_state){.pc = at, .sp = sp, .bp = bp, .guessed = guessed};
+	return path;
+}
+
+static int put_word(struct agent_memo *m, uint64_t lowest, uint64_t address, uint64_t value)
+{
+	/* A word below the frame that it is found from may not be there another time. */
+	if (m->words == MEMO_WORDS || address < lowest)
+		return 0;
+	m->word[m->words++] = (struct memo_word){address, value};
+	return 1;
+}
+
+/* Reads what decides that a walk ends, and notes it. */
+struct last_words {
+	struct walker *w;
+	struct agent_memo *memo;
+	int ok;
+};
+
+static bool read_last(void *ctx, uint64_t address, uint64_t *value)
+{
+	struct last_words *last = ctx;
+
+	last->ok = last->ok && walker_read(last->w, address, value) &&
+		   put_word(last->memo, last->w->s.sp, address, *value);
+	return last->ok;
+}
+
+/* The walk has ended at its last step, w->s: all frames are new. 0: it cannot be remembered. */
+static __attribute__((noinline, cold)) int note_end(struct walker *w, struct agent_memo *m,
+						    const struct memo_step *step)
+{
+	struct last_words last = {w, m, 1};
+	enum walk_result result;
+
+	forget(m);
+	if (w->uncertain)
+		return 0;
+	result = walk_step(&w->s, step->rule, read_last, &last);
+	if (!last.ok || result == WALK_NEXT) {
+		forget(m);
+		return 0;
+	}
+	m->end = result == WALK_OUTERMOST ? CHANNEL_OUTERMOST : CHANNEL_LOST;
+	m->end_sp = w->s.sp;
+	return 1;
+}
+
+/* The frame that comes next outward, while new frames are put in. */
+struct outer {
+	uint64_t cfa; /* behind its return address; 0: there is none */
+	uint64_t bp, sum;
+	int bp_matters;
+};
+
+/* The words that lead from a step to the next frame. 0: they cannot be remembered. */
+static inline int put_link(struct agent_memo *m, const struct memo_step *step, struct outer *o)
+{
+	enum unwind_row_kind kind = unwind_rule_kind(step->rule);
+	uint32_t rbp = unwind_rule_rbp(step->rule);
+	uint64_t lowest = step->slot + 8;
+	int matters = o->bp_matters, ok = 1;
+
+	o->bp_matters = kind != UNWIND_RSP && kind != UNWIND_PLT && kind != UNWIND_FIRST &&
+			kind != UNWIND_ASK;
+	if (!o->cfa)
+		return 1;
+	if (kind == UNWIND_NONE)
+		return !matters || put_word(m, lowest, step->bp, o->bp);
+	if (kind == UNWIND_RBP_DEREF)
+		ok = put_word(m, lowest, step->bp + (uint64_t)unwind_rule_offset(step->rule),
+			      o->cfa);
+	if (rbp == UNWIND_RBP_SAME) {
+		o->bp_matters |= matters;
+	} else if (rbp == UNWIND_RBP_AT_RBP) {
+		o->bp_matters = 1;
+		ok = ok && put_word(m, lowest, step->bp, o->bp);
+	} else if (matters) {
+		ok = ok && put_word(m, lowest, o->cfa - 8 * (uint64_t)rbp, o->bp);
+	}
+	return ok;
+}
+
+/* Puts the steps behind the first `frames` frames of the memo, the outermost of them first. */
+static inline int put_steps(struct walker *w, struct agent_memo *m, uint32_t frames, uint32_t steps,
+			    struct outer o)
+{
+	uint64_t seed = w->channel->seed;
+
+	while (steps-- > 0) {
+		const struct memo_step *step = &m->step[steps];
+
+		if (!put_link(m, step, &o) || !put_word(m, 0, step->slot, step->at))
+			return 0;
+		o.sum = hash_frame(seed, step->at) + HASH_K * o.sum;
+		o.cfa = step->slot + 8;
+		o.bp = step->bp;
+		m->frame[frames++] = (struct memo_frame){
+			.bp = o.bp,
+			.sum = o.sum,
+			.words = m->words,
+			.flags = (o.bp_matters ? MEMO_BP : 0) | (step->guessed ? MEMO_GUESSED : 0),
+		};
+	}
+	m->frames = frames;
+	return 1;
+}
+
+/* The beginning: the innermost frame, whose return address is at sp. 0: not to be walked here. */
+static inline int begin(struct walker *w, uint64_t bp)
+{
+	uint64_t pc;
+
+	walker_limit(w, w->span, w->sp);
+	if (w->sp & 7 || w->size == 0)
+		return 0;
+	pc = agent_load(w->sp, &w->faulted);
+	w->s = (struct walk_state){.pc = pc, .sp = w->sp + 8, .bp = bp};
+	w->uncertain = 0;
+	return walk_plausible(pc);
+}
+
+enum updated { UPDATED, FULL, NOT_HERE };
+
+/* Walks, and brings the memo up to date. */
+static __attribute__((noinline)) enum updated update(struct walker *w, struct agent_memo *m,
+						     uint64_t bp, struct usable u)
+{
+	uint32_t max = w->depth + 1 + MEMO_MORE;
+	struct outer outer = {0};
+	struct path path;
+
+	if (max > MEMO_FRAMES)
+		max = MEMO_FRAMES;
+	if (!begin(w, bp))
+		return NOT_HERE;
+	path = walk_to_memo(w, m, u, max);
+	if (path.result == PLAIN || w->faulted)
+		return NOT_HERE;
+	if (path.match) {
+		const struct memo_frame *f = &m->frame[path.match - 1];
+
+		if (path.steps > MEMO_FRAMES - path.match)
+			return FULL;
+		outer = (struct outer){w->s.sp, w->s.bp, f->sum, f->flags & MEMO_BP};
+		m->words = f->words;
+	} else if (path.result == ENDED) {
+		if (!note_end(w, m, &m->step[path.steps - 1]))
+			return NOT_HERE;
+		outer.sum = hash_end(w->channel->seed, m->end);
+	} else {
+		forget(m);
+	}
+	if (put_steps(w, m, path.match, path.steps, outer))
+		return UPDATED;
+	forget(m);
+	return FULL;
+}
+
+/* The same for the stack that is walked most: the one that was walked last. */
+static inline enum updated update_same(struct walker *w, struct agent_memo *m, uint64_t bp,
+				       struct usable u)
+{
+	const struct memo_frame *f = &m->frame[u.n - 1];
+
+	/* That its return address is the memo's, too, check has found out. */
+	if (slot_of(m, u.n - 1) != w->sp || !fits(f, bp, 0))
+		return update(w, m, bp, u);
+	m->frames = u.n;
+	m->words = f->words;
+	return UPDATED;
+}
+
+static uint64_t power_of_k(uint32_t n)
+{
+	uint64_t power = 1;
+
+	for (uint64_t k = HASH_K; n; n >>= 1, k *= k)
+		if (n & 1)
+			power *= k;
+	return power;
+}
+
+/* The hash of the innermost w->depth frames. */
+static __attribute__((noinline, cold)) void cut(struct walker *w, const struct agent_memo *m)
+{
+	uint64_t beyond = m->frame[m->frames - 1 - w->depth].sum;
+	uint64_t end = hash_end(w->channel->seed, CHANNEL_DEPTH);
+
+	w->sum = m->frame[m->frames - 1].sum + power_of_k(w->depth) * (end - beyond);
+	w->count = w->depth;
+	w->end = CHANNEL_DEPTH;
+}
+
+/* Does the memo, from frame first on, tell what the hash is? */
+static inline int answer(struct walker *w, const struct agent_memo *m, uint32_t first)
+{
+	if (m->frames > w->depth) {
+		if (m->frames - 1 - w->depth < first)
+			return 0;
+		cut(w, m);
+		return 1;
+	}
+	if (m->end == MEMO_OPEN || first > 0 || m->frames == 0)
+		return 0;
+	w->sum = m->frame[m->frames - 1].sum;
+	w->count = m->frames;
+	w->end = (uint8_t)m->end;
+	return 1;
+}
+
+static __attribute__((noinline, cold)) int start_anew(struct walker *w, struct agent_memo *m,
+						      uint64_t bp)
+{
+	struct usable none = {0, 0};
+
+	forget(m);
+	m->generation = w->generation;
+	m->span = w->span;
+	return update(w, m, bp, none) == UPDATED && answer(w, m, 0);
+}
+
+int agent_memo_walk(struct walker *w, struct agent_memo *m, uint64_t bp)
+{
+	struct usable u;
+
+	if (!w->span || w->depth >= MEMO_FRAMES)
+		return 0;
+	if (m->generation != w->generation || m->span != w->span)
+		return start_anew(w, m, bp);
+	u = check(w, m);
+	if (w->faulted)
+		return 0;
+	if (u.n > u.first) {
+		enum updated updated = update_same(w, m, bp, u);
+
+		if (updated == NOT_HERE)
+			return 0;
+		if (updated == UPDATED && answer(w, m, u.first))
+			return 1;
+	}
+	return start_anew(w, m, bp);
+}
+
+__attribute__((cold)) int agent_memo_send(struct walker *w, const struct agent_memo *m,
+					  uint64_t hash)
+{
+	uint64_t seed = w->channel->seed, sum = 0, power = 1;
+
+	agent_send_begin(w, hash);
+	for (uint32_t i = 0; i < w->count; i++) {
+		uint64_t at = at_of(m, m->frames - 1 - i);
+
+		agent_send_frame(w, at);
+		sum += power * hash_frame(seed, at);
+		power *= HASH_K;
+	}
+	w->s.sp = m->end_sp;
+	/* What is sent has to be what the hash says, whatever may have happened meanwhile. */
+	if (hash_mix(sum + power * hash_end(seed, w->end)) != hash) {
+		agent_lost(w->channel, CHANNEL_LOSS_STACK);
+		return -1;
+	}
+	return agent_send_end(w, hash);
+}
+
+static __attribute__((noinline, cold)) struct agent_memo *assign(struct walker *w)
+{
+	struct channel *channel = w->channel;
+	char *memos = channel_part(channel, channel->memos);
+
+	for (uint32_t i = 0; i < CHANNEL_MEMOS && channel->memos; i++) {
+		struct agent_memo *m = (struct agent_memo *)(memos + i * CHANNEL_MEMO_SIZE);
+		uint64_t bit = 1ULL << i % 64, *taken = &channel->memos_taken[i / 64];
+
+		if (__atomic_load_n(taken, __ATOMIC_RELAXED) & bit ||
+		    __atomic_fetch_or(taken, bit, __ATOMIC_ACQUIRE) & bit)
+			continue;
+		m->busy = 0;
+		m->generation = MEMO_INVALID;
+		w->thread->memo = i + 1;
+		return m;
+	}
+	return 0;
+}
+
+struct agent_memo *agent_memo_take(struct walker *w, struct agent_memo **busy)
+{
+	uint64_t index = __atomic_load_n(&w->thread->memo, __ATOMIC_RELAXED) - 1;
+	char *memos = channel_part(w->channel, w->channel->memos);
+	struct agent_memo *m = (struct agent_memo *)(memos + index * CHANNEL_MEMO_SIZE);
+
+	*busy = 0;
+	if (__builtin_expect(index >= CHANNEL_MEMOS, 0)) {
+		m = assign(w);
+		if (!m)
+			return 0;
+	}
+	if (__atomic_load_n(&m->busy, __ATOMIC_RELAXED)) {
+		*busy = m;
+		return 0;
+	}
+	/* Only this thread uses it: what must not happen is that the compiler moves this. */
+	__atomic_store_n(&m->busy, w->sp, __ATOMIC_RELAXED);
+	__atomic_signal_fence(__ATOMIC_SEQ_CST);
+	return m;
+}
+
+int agent_memo_release(struct walker *w, struct agent_memo *m)
+{
+	__atomic_signal_fence(__ATOMIC_SEQ_CST);
+	if (__atomic_load_n(&m->busy, __ATOMIC_RELAXED) != w->sp) {
+		m->generation = MEMO_INVALID;
+		return 0;
+	}
+	__atomic_store_n(&m->busy, 0, __ATOMIC_RELAXED);
+	return 1;
+}

@@ -1,0 +1,92 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef MEMATTACH_AGENT_MEMO_H
+#define MEMATTACH_AGENT_MEMO_H
+
+#include "agent/walk_state.h"
+
+/*
+ * What a thread remembers of its last walk. The next one mostly goes through the
+ * same outer frames: it walks until it comes to a frame that the memo has, and
+ * the rest is known, together with its hash.
+ *
+ * A walk follows from where it is (sp, pc, and rbp where that matters) and from the
+ * words that it reads. So frames are valid as long as all words are as they were
+ * that the walk from there outward has read: return addresses, and saved rbps
+ * that a frame further out is found by. The words are compared one by one, which
+ * takes a cycle or two each, not a dozen: no load waits for the one before.
+ *
+ * Frames and words are kept with the outermost first, so that what is valid is a
+ * part at the beginning, and new frames are put at the end:
+ *
+ *	words	| of the end | frame 0 | frame 1 | frame 2 .. |
+ *		               a frame's own words: what leads from it to the one
+ *		               before (outward), then its return address, the last one
+ *	frames	  words: how many up to and with this one; sum: hash of it and all before
+ *
+ * The hash is that of agent/walk_state.h. Of a stack that is cut to d frames it is
+ * that of all, minus K^d times that of those left out.
+ *
+ * Not remembered: stacks with signal frames or agent's frames, those that end with
+ * a read that fails or with guessed frames that do not count, and those of which
+ * there are more frames to be sent than a memo has.
+ */
+#define MEMO_FRAMES 256U
+#define MEMO_WORDS  320U
+#define MEMO_MORE   48U /* frames that are remembered beyond the depth at which stacks are cut */
+#define MEMO_OPEN   255 /* end: there are more frames than it remembers */
+
+struct memo_word {
+	uint64_t address, value;
+};
+
+#define MEMO_BP      1 /* what comes further out depends on rbp */
+#define MEMO_GUESSED 2 /* the frame was found through a frame pointer alone */
+
+struct memo_frame {
+	uint64_t bp, sum;
+	uint32_t words, flags;
+};
+
+/* A new frame, before it is put in: also the rule that leads to the next one. */
+struct memo_step {
+	uint64_t slot; /* where its return address is */
+	uint64_t at, bp;
+	uint32_t rule, guessed;
+};
+
+struct agent_memo {
+	/*
+	 * The sp of the walk that uses it, 0: none. A signal handler that comes in between
+	 * does without. Should that never return, the mark is taken away by the first walk
+	 * that gets to the outermost frame and finds nothing of the agent on its way.
+	 */
+	uint64_t busy;
+	uint64_t generation;
+	uint64_t span;
+	uint64_t end_sp; /* where the walk ended */
+	uint32_t frames, words;
+	uint32_t end; /* enum channel_end, or MEMO_OPEN */
+	uint32_t unused[5];
+	struct memo_word word[MEMO_WORDS];
+	struct memo_frame frame[MEMO_FRAMES];
+	struct memo_step step[MEMO_FRAMES];
+};
+
+_Static_assert(sizeof(struct agent_memo) <= CHANNEL_MEMO_SIZE, "a memo has its place");
+
+/* The memo of w's thread, now in use. NULL if it has none, or if that is in use; *busy is that one then. */
+struct agent_memo *agent_memo_take(struct walker *w, struct agent_memo **busy);
+
+/*
+ * The hash of the stack from w->sp on, not mixed yet, in w->sum; w->count and w->end. 0:
+ * this stack has to be walked without the memo.
+ */
+int agent_memo_walk(struct walker *w, struct agent_memo *memo, uint64_t bp);
+
+/* Puts the frames of that stack into the ring. 0; -1: memattach does not get them. */
+int agent_memo_send(struct walker *w, const struct agent_memo *memo, uint64_t hash);
+
+/* No longer in use. 1; 0 if somebody else has used it meanwhile: nothing of it is to be believed. */
+int agent_memo_release(struct walker *w, struct agent_memo *memo);
+
+#endif
