@@ -203,6 +203,9 @@ static inline int put_link(struct agent_memo *m, const struct memo_step *step, s
 	uint64_t lowest = step->slot + 8;
 	int matters = o->bp_matters, ok = 1;
 
+	/* Nearly all: the next frame is found by rsp, and what rbp is does not matter. */
+	if (__builtin_expect(kind == UNWIND_RSP && !matters && rbp != UNWIND_RBP_AT_RBP, 1))
+		return 1;
 	o->bp_matters = kind != UNWIND_RSP && kind != UNWIND_PLT && kind != UNWIND_FIRST &&
 			kind != UNWIND_ASK;
 	if (!o->cfa)

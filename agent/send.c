@@ -12,7 +12,7 @@ static inline uint32_t first_line(uint64_t hash)
 	return (uint32_t)hash % CHANNEL_KNOWN & ~(LINE - 1);
 }
 
-/* The place, in 16 of two lines, that has value. */
+/* The place, in the 16 of two lines, that has value; first the one that its low bits tell. */
 static inline uint32_t find(const struct channel *channel, uint64_t hash, uint64_t value)
 {
 	const uint64_t *known = channel_part(channel, channel->known);
@@ -27,7 +27,7 @@ static inline uint32_t find(const struct channel *channel, uint64_t hash, uint64
 	return CHANNEL_NO_PLACE;
 }
 
-uint32_t agent_known_find(const struct channel *channel, uint64_t hash)
+uint32_t agent_known_search(const struct channel *channel, uint64_t hash)
 {
 	return find(channel, hash, hash);
 }

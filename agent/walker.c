@@ -60,8 +60,8 @@ static int begin(struct walker *w, uint64_t bp)
 }
 
 /* Where, and by which rules. 0: not now. */
-static int prepare(struct walker *w, struct channel *channel, struct channel_thread *thread,
-		   uint64_t sp)
+static inline __attribute__((always_inline)) int prepare(struct walker *w, struct channel *channel,
+							 struct channel_thread *thread, uint64_t sp)
 {
 	uint64_t span = agent_span(channel, thread, sp);
 
