@@ -10,7 +10,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "attach/tracee.h"
@@ -36,11 +35,12 @@
 #define SAMPLE_SLACK_NS 5000000
 
 /*
- * How often we let the target run on, and how long, when a thread is in our code
+ * How long we let the target run on, in growing pieces, when a thread is in our code
  * or in a call that it has made, or none is in a state to unmap memory from.
  */
-#define DETACH_TRIES  1000
-#define DETACH_NAP_NS 1000000
+#define DETACH_PATIENCE_MS 2000
+#define DETACH_NAP_MS      1
+#define DETACH_NAP_MAX_MS  100
 
 struct session {
 	const struct session_config *config;
@@ -51,6 +51,7 @@ struct session {
 	struct guardian guardian;
 	bool loading; /* a program just exec'ed: its libraries are yet to come */
 	bool done;
+	bool leaving;   /* everything is being taken out */
 	u32 snapshots;  /* how many have been numbered */
 	u32 images;     /* how many have ended with an exec */
 	pid_t reporter; /* the process that makes a snapshot; 0: none */
@@ -236,7 +237,7 @@ static int improve(struct session *s, struct thread *thread, struct err *err)
 {
 	u64 now = clock_ns();
 
-	if (s->loading && !s->image->loaded)
+	if (s->leaving || (s->loading && !s->image->loaded))
 		return 0;
 	if (thread->own_process || thread->has_status || now < s->next_improve_ns ||
 	    !probes_can_improve(s->image->probes))
@@ -410,27 +411,38 @@ static int loop(struct session *s, struct err *err)
 	return 0;
 }
 
-/* Some threads have to run on before all can be taken out: for a moment, with what has happened to them. */
-static void let_run(struct session *s)
+/*
+ * Some threads have to run on before all can be taken out: so many milliseconds, in
+ * which they get what has happened to them. Interrupts that were sent and not seen
+ * yet are among that: a thread that is not resumed after them gets nowhere.
+ */
+static void let_run(struct session *s, u32 ms)
 {
-	struct timespec moment = {.tv_nsec = DETACH_NAP_NS};
+	u64 end = clock_ns() + ms * 1000000ULL;
 	struct err ignored = ERR_INIT;
 	struct tracee_event event;
 
 	tracee_resume_all(s->tracee);
-	for (u32 n = threads_count(tracee_threads(s->tracee)); n > 0; n--)
-		if (tracee_has_kept(s->tracee) && tracee_next(s->tracee, &event) == 0)
+	do {
+		int ret = tracee_next(s->tracee, &event);
+
+		if (ret == 0)
 			dispatch(s, &event, &ignored);
-	nanosleep(&moment, NULL);
+		else if (ret != -EINTR)
+			break;
+	} while (clock_ns() < end);
 }
 
 /* Everything out of the target, every thread free. */
 static int let_go(struct session *s, struct err *err)
 {
+	u32 nap = DETACH_NAP_MS, spent = 0;
 	int ret = 0;
 	pid_t child;
 
-	for (int i = 0; i < DETACH_TRIES; i++) {
+	s->leaving = true;
+	session_signals_tick(DETACH_NAP_MS);
+	while (spent < DETACH_PATIENCE_MS) {
 		if (!threads_count(tracee_threads(s->tracee)))
 			return 0;
 		ret = tracee_stop_all(s->tracee, err);
@@ -441,14 +453,18 @@ static int let_go(struct session *s, struct err *err)
 		ret = probes_remove(s->image->probes, err);
 		if (ret != -EAGAIN)
 			break;
-		let_run(s);
+		let_run(s, nap);
+		/* On a busy machine a thread may not have had a CPU in so short a time. */
+		spent += nap;
+		nap = nap * 2 > DETACH_NAP_MAX_MS ? DETACH_NAP_MAX_MS : nap * 2;
 	}
 	tracee_detach(s->tracee);
 	tracee_detach_late(s->tracee);
-	return ret == -EAGAIN ? err_set(err, EAGAIN,
-					"a thread stayed in a call of its allocator for a second: "
-					"memory of ours was left in the target, without effect")
-			      : ret;
+	return ret == -EAGAIN
+		       ? err_set(err, EAGAIN,
+				 "a thread stayed in a call of its allocator for two seconds: "
+				 "memory of ours was left in the target, without effect")
+		       : ret;
 }
 
 /* What a memattach that was killed has left there is taken out first. */

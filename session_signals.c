@@ -31,10 +31,6 @@ static void handle(int sig)
 
 int session_signals_install(u32 tick_ms, struct err *err)
 {
-	struct itimerval timer = {
-		.it_interval = {tick_ms / 1000, (tick_ms % 1000) * 1000},
-		.it_value = {tick_ms / 1000, (tick_ms % 1000) * 1000},
-	};
 	struct sigaction action;
 
 	memset(&action, 0, sizeof(action));
@@ -49,9 +45,17 @@ int session_signals_install(u32 tick_ms, struct err *err)
 		if (sigaction(handled[i], &action, NULL))
 			return err_sys(err, errno, "cannot handle signal %d", handled[i]);
 	}
-	if (setitimer(ITIMER_REAL, &timer, NULL))
+	if (session_signals_tick(tick_ms))
 		return err_sys(err, errno, "cannot start a timer");
 	return 0;
+}
+
+int session_signals_tick(u32 ms)
+{
+	struct timeval period = {.tv_sec = ms / 1000, .tv_usec = ms % 1000 * 1000};
+	struct itimerval timer = {.it_interval = period, .it_value = period};
+
+	return setitimer(ITIMER_REAL, &timer, NULL) ? -errno : 0;
 }
 
 void session_signals_remove(void)

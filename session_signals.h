@@ -12,6 +12,9 @@
  */
 int session_signals_install(u32 tick_ms, struct err *err);
 
+/* Changes the time between ticks. 0 or -errno. */
+int session_signals_tick(u32 ms);
+
 /* Restores the handlers and stops the ticks. */
 void session_signals_remove(void);
 

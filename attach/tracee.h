@@ -92,9 +92,6 @@ int tracee_options(pid_t tid, u64 extra);
 struct thread *tracee_stop_one(struct tracee *tracee);
 void tracee_resume_one(struct tracee *tracee, struct thread *thread);
 
-/* Whether tracee_next will return at once, with an event that was kept. */
-bool tracee_has_kept(const struct tracee *tracee);
-
 /* Takes a forked process that came up while all were stopped, in its first stop; 0 if there is none. */
 pid_t tracee_take_newborn(struct tracee *tracee);
 

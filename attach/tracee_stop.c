@@ -231,11 +231,6 @@ int tracee_step(struct tracee *tracee, struct thread *thread)
 	return -EAGAIN;
 }
 
-bool tracee_has_kept(const struct tracee *tracee)
-{
-	return tracee->queue_n > 0;
-}
-
 int tracee_options(pid_t tid, u64 extra)
 {
 	return pt(PTRACE_SETOPTIONS, tid, 0, TRACE_OPTIONS | extra);

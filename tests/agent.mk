@@ -12,8 +12,11 @@ $(AGENT_CPP): tests/targets/agent_walk_cpp.cc tests/agent.mk
 
 ifneq ($(filter agent_%,$(SUITE)),)
 check-one: $(AGENT_LINKED) $(BUILD)/agent.a | $(AGENT_CPP)
+# These come behind the folders in the recipe, and need them.
+check-one: LDLIBS := $(BUILD)/unwind.a $(BUILD)/base.a $(LDLIBS)
 endif
-$(BUILD)/tests/runner-all: $(AGENT_LINKED) | $(AGENT_CPP)
+# Its folders have the other two.
+$(BUILD)/tests/runner-all: $(filter $(BUILD)/agent/%,$(AGENT_LINKED)) | $(AGENT_CPP)
 
 # make agent-bench: what a walk costs
 $(BUILD)/bench/agent_walk: $(BUILD)/bench/agent_walk.o $(BUILD)/tests/agent_probe.o \
