@@ -12,157 +12,125 @@
 #include "probe/relocate_x86_64.h"
 #include "tests/suites.h"
 
-/* A function of the text below, from NAME to NAME_end. */
+/* A function of the text below, from js_NAME to js_NAME_end. */
+/* clang-format off */
 #define FUNCTION(name, body)                                                                       \
-	".balign 16\n.globl js_" name "\n.globl js_" name "_end\n"                                 \
-	".type js_" name ", @function\n"                                                           \
+	".balign 16\n"                                                                             \
+	".globl js_" name "\n.globl js_" name "_end\n.type js_" name ", @function\n"               \
 	"js_" name ":\n" body "\njs_" name "_end:\n"
 
-__asm__(".text\n.balign 4096\n"
-	"js_text:\n"
+__asm__(".text\n.balign 4096\njs_text:\n"
 	/* What compilers make: safe. */
-	FUNCTION("plain",
-		 "push %rbp; mov %rsp, %rbp; sub $16, %rsp; mov %rdi, -8(%rbp)\n"
-		 "mov -8(%rbp), %rax; leave; ret") FUNCTION("five",
-							    ".byte 0xe9; .long js_plain - . - 4")
-		FUNCTION("loop_behind", "xor %eax, %eax; mov %rdi, %rcx; 1: inc %rax; dec %rcx; jne 1b; ret") FUNCTION(
-			"to_byte_0", "test %rdi, %rdi; je 1f; dec %rdi; jmp js_to_byte_0; 1: ret")
-			FUNCTION("to_byte_5", ".byte 0x0f, 0x1f, 0x44, 0, 0; 1: dec %rdi; jne 1b; ret") FUNCTION(
-				"got_jump", "xor %eax, %eax; mov %rdi, %rsi; jmp *js_pointer(%rip)")
-				FUNCTION("vtable_jump",
-					 "mov (%rdi), %rax; mov %rdi, %rsi; jmp *16(%rax)")
-					FUNCTION("register_jump",
-						 "mov 8(%rdi), %rax; mov (%rdi), %rdi; jmp *%rax")
-						FUNCTION(
-							"switch",
-							"cmp $3, %edi; ja 1f; lea js_table(%rip), %rdx; mov %edi, %edi\n"
-							"movslq (%rdx,%rdi,4), %rax; add %rdx, %rax; notrack jmp *%rax\n"
-							"js_case_0: mov $10, %eax; ret\n"
-							"js_case_1: mov $11, %eax; ret\n"
-							"1: xor %eax, %eax; ret")
-							FUNCTION(
-								"goto",
-								"mov %edi, %edi; lea js_labels(%rip), %rdx; jmp *(%rdx,%rdi,8)\n"
-								"js_label_0: mov $10, %eax; ret\n"
-								"js_label_1: mov $11, %eax; ret")
+	FUNCTION("plain", "push %rbp; mov %rsp, %rbp; sub $16, %rsp; mov %rdi, -8(%rbp)\n"
+		"mov -8(%rbp), %rax; leave; ret")
+	FUNCTION("five", ".byte 0xe9; .long js_plain - . - 4")
+	FUNCTION("loop_behind", "xor %eax, %eax; mov %rdi, %rcx; 1: inc %rax; dec %rcx; jne 1b; ret")
+	FUNCTION("to_byte_0", "test %rdi, %rdi; je 1f; dec %rdi; jmp js_to_byte_0; 1: ret")
+	FUNCTION("to_byte_5", ".byte 0x0f, 0x1f, 0x44, 0, 0; 1: dec %rdi; jne 1b; ret")
+	FUNCTION("got_jump", "xor %eax, %eax; mov %rdi, %rsi; jmp *js_pointer(%rip)")
+	FUNCTION("vtable_jump", "mov (%rdi), %rax; mov %rdi, %rsi; jmp *16(%rax)")
+	FUNCTION("register_jump", "mov 8(%rdi), %rax; mov (%rdi), %rdi; jmp *%rax")
+	FUNCTION("switch", "cmp $3, %edi; ja 1f; lea js_table(%rip), %rdx; mov %edi, %edi\n"
+		"movslq (%rdx,%rdi,4), %rax; add %rdx, %rax; notrack jmp *%rax\n"
+		"js_case_0: mov $10, %eax; ret\n"
+		"js_case_1: mov $11, %eax; ret\n"
+		"1: xor %eax, %eax; ret")
+	FUNCTION("goto", "mov %edi, %edi; lea js_labels(%rip), %rdx; jmp *(%rdx,%rdi,8)\n"
+		"js_label_0: mov $10, %eax; ret\n"
+		"js_label_1: mov $11, %eax; ret")
+	FUNCTION("constant", "movabs $0x9e3779b97f4a7c15, %rdx; mov (%rdi), %rax; imul %rdx, %rdi\n"
+		"jmp *%rax")
 	/* Not safe. */
-	FUNCTION("short", "xor %eax, %eax; ret") FUNCTION(
-		"branch_1",
-		"push %rbp; 1: mov %rdi, %rax; dec %rdi; jne 1b; pop %rbp; ret") FUNCTION("branch_4",
-											  "endbr64; 1: dec %rdi; nop; nop; jne 1b; ret")
-		FUNCTION("branch_loop", "push %rbp; 1: mov %rdi, %rax; mov %rdi, %rcx; loop 1b; ret") FUNCTION(
-			"branch_near",
-			"push %rbp; 1: mov %rdi, %rax; .skip 200, 0x90; jne 1b; ret") FUNCTION("call_inside",
-											       "push %rbp; 1: mov %rdi, %rax; dec %rdi; call 1b; ret")
-			FUNCTION("takes_inside", "push %rbp; 1: mov %rdi, %rax; lea 1b(%rip), %rax; ret") FUNCTION(
-				"reads_itself",
-				"push %rbp; mov %rsp, %rbp; mov js_reads_itself(%rip), %rax; ret")
-				FUNCTION("garbage", "push %rbp; mov %rsp, %rbp; jmp 1f; .byte 6, 6; 1: pop %rbp; ret") FUNCTION(
-					"cut_off",
-					"push %rbp; mov %rsp, %rbp; pop %rbp; ret; .byte 0x48, 0x8b")
-					FUNCTION(
-						"first_call",
-						"push %rbx; call *%rax; mov %rax, %rbx; pop %rbx; ret")
-						FUNCTION("first_loop", "nop; nop; 1: loop 1b; ret") FUNCTION(
-							"first_syscall",
-							"nop; nop; syscall; nop; ret")
-							FUNCTION(
-								"bad_switch",
-								"xor %eax, %eax; 9: cmp $3, %edi; ja 1f; lea js_bad_table(%rip), %rdx\n"
-								"movslq (%rdx,%rdi,4), %rax; add %rdx, %rax; jmp *%rax\n"
-								"1: ret\n"
-								".set js_bad_label, 9b")
-								FUNCTION(
-									"bad_goto",
-									"xor %eax, %eax; 9: lea js_bad_labels(%rip), %rdx; jmp *(%rdx,%rdi,8)\n"
-									"js_bad_goto_1: ret\n"
-									".set js_bad_goto_0, 9b")
-									FUNCTION(
-										"bad_pointer",
-										"xor %eax, %eax; 9: mov js_bad_labels_pointer(%rip), %rdx\n"
-										"jmp *(%rdx,%rdi,8); .set js_bad_pointer_0, 9b")
-										FUNCTION(
-											"distances",
-											"lea 9f(%rip), %rdx; add %rdi, %rdx; jmp *%rdx; 9: ret")
+	FUNCTION("short", "xor %eax, %eax; ret")
+	FUNCTION("branch_1", "push %rbp; 1: mov %rdi, %rax; dec %rdi; jne 1b; pop %rbp; ret")
+	FUNCTION("branch_4", "endbr64; 1: dec %rdi; nop; nop; jne 1b; ret")
+	FUNCTION("branch_loop", "push %rbp; 1: mov %rdi, %rax; mov %rdi, %rcx; loop 1b; ret")
+	FUNCTION("branch_near", "push %rbp; 1: mov %rdi, %rax; .skip 200, 0x90; jne 1b; ret")
+	FUNCTION("call_inside", "push %rbp; 1: mov %rdi, %rax; dec %rdi; call 1b; ret")
+	FUNCTION("takes_inside", "push %rbp; 1: mov %rdi, %rax; lea 1b(%rip), %rax; ret")
+	FUNCTION("reads_itself", "push %rbp; mov %rsp, %rbp; mov js_reads_itself(%rip), %rax; ret")
+	FUNCTION("garbage", "push %rbp; mov %rsp, %rbp; jmp 1f; .byte 6, 6; 1: pop %rbp; ret")
+	FUNCTION("cut_off", "push %rbp; mov %rsp, %rbp; pop %rbp; ret; .byte 0x48, 0x8b")
+	FUNCTION("first_call", "push %rbx; call *%rax; mov %rax, %rbx; pop %rbx; ret")
+	FUNCTION("first_loop", "nop; nop; 1: loop 1b; ret")
+	FUNCTION("first_syscall", "nop; nop; syscall; nop; ret")
+	FUNCTION("bad_switch", "xor %eax, %eax; 9: cmp $3, %edi; ja 1f; lea js_bad_table(%rip), %rdx\n"
+		"movslq (%rdx,%rdi,4), %rax; add %rdx, %rax; jmp *%rax; 1: ret\n"
+		".set js_bad_label, 9b")
+	FUNCTION("bad_goto", "xor %eax, %eax; 9: lea js_bad_labels(%rip), %rdx; jmp *(%rdx,%rdi,8)\n"
+		"js_bad_goto_1: ret; .set js_bad_goto_0, 9b")
+	FUNCTION("bad_pointer", "xor %eax, %eax; 9: mov js_bad_labels_pointer(%rip), %rdx\n"
+		"jmp *(%rdx,%rdi,8); .set js_bad_pointer_0, 9b")
+	FUNCTION("distances", "lea 9f(%rip), %rdx; add %rdi, %rdx; jmp *%rdx; 9: ret")
+	FUNCTION("half_address", "movabs $0x123456, %rdx; add %rdi, %rdx; jmp *%rdx")
 	/* Arguments on the stack: only wrapping them is not safe. */
 	FUNCTION("args_6", "push %rbx; sub $32, %rsp; mov %rdi, 24(%rsp); call js_plain\n"
-			   "mov 24(%rsp), %rdi; add $32, %rsp; pop %rbx; ret")
-		FUNCTION("args_7", "mov %rdi, %rax; add %rsi, %rax; add 8(%rsp), %rax; ret") FUNCTION(
-			"args_7_frame",
-			"push %rbp; mov %rsp, %rbp; mov %rdi, -8(%rbp); add 16(%rbp), %rdi\n"
-			"pop %rbp; ret") FUNCTION("args_7_late",
-						  "push %rbx; push %r12; sub $8, %rsp; call js_plain; test %eax, %eax\n"
-						  "je 1f; add $8, %rsp; pop %r12; pop %rbx; ret\n"
-						  "1: mov 0x20(%rsp), %rdi; call js_plain; jmp js_args_6")
-			FUNCTION(
-				"variadic",
-				"sub $216, %rsp; lea 224(%rsp), %rax; mov %rax, 8(%rsp); call js_plain\n"
-				"add $216, %rsp; ret") FUNCTION("realigned",
-								"lea 8(%rsp), %r10; and $-32, %rsp; push -8(%r10); push %rbp\n"
-								"mov %rsp, %rbp; push %r10; call js_plain; mov -8(%rbp), %r10; leave\n"
-								"lea -8(%r10), %rsp; ret") FUNCTION("aligned",
-												    "push %rbp; mov %rsp, %rbp; and $-64, %rsp; sub $128, %rsp\n"
-												    "mov %rdi, 64(%rsp); mov %rsp, %rdi; call js_plain; leave; ret")
-				FUNCTION(
-					"alloca",
-					"push %rbp; mov %rsp, %rbp; push %rbx; sub $8, %rsp; add $15, %rdi\n"
-					"and $-16, %rdi; sub %rdi, %rsp; mov %rsp, %rdi; call js_plain\n"
-					"lea -8(%rbp), %rsp; pop %rbx; pop %rbp; ret")
-					FUNCTION("return_address", ".byte 0x0f, 0x1f, 0x44, 0, 0; mov (%rsp), %rax; ret") FUNCTION(
-						"by_copy",
-						"push %rbx; mov %rsp, %rax; mov 16(%rax), %rbx; mov %rbx, %rax\n"
-						"pop %rbx; ret") FUNCTION("cold",
-									  "push %rbx; mov %rdi, %rbx; test %rdi, %rdi; je js_cold_part; pop %rbx; ret")
-						FUNCTION(
-							"cold_7",
-							"push %rbx; mov %rdi, %rbx; test %rdi, %rdi; je js_cold_7_part\n"
-							"pop %rbx; ret") FUNCTION("tail_known",
-										  "lea 8(%rdi), %rsi; mov %rsi, %rdi; jmp js_args_7")
-							FUNCTION("tail_pointer", "lea 8(%rdi), %rsi; mov %rsi, %rdi; jmp *8(%rdi)") FUNCTION(
-								"tail_got",
-								"lea 8(%rdi), %rsi; mov %rsi, %rdi; jmp *js_pointer(%rip)")
-								FUNCTION(
-									"noreturn",
-									"test %rdi, %rdi; je 1f; mov %rdi, %rax; ret; 1: sub $8, %rsp; call js_plain")
-									FUNCTION(
-										"push_loop",
-										"push %rbp; mov %rsp, %rbp; nop; 1: push %rax; dec %rdi; jne 1b; leave; ret")
-										FUNCTION(
-											"pop_loop",
-											"push %rbp; mov %rsp, %rbp; sub $800, %rsp; 1: pop %rax; dec %rdi\n"
-											"jne 1b; leave; ret")
-											FUNCTION(
-												"switched_stack",
-												".byte 0x0f, 0x1f, 0x44, 0, 0; mov %rsp, %rax; mov %rdi, %rsp; push %rax\n"
-												"pop %rsp; ret")
-												FUNCTION(
-													"loads_stack",
-													"push %rbp; mov %rsp, %rbp; mov %rdi, %rsp; leave; ret")
-	/* Others' parts, and stubs. */
+		"mov 24(%rsp), %rdi; add $32, %rsp; pop %rbx; ret")
+	FUNCTION("args_7", "mov %rdi, %rax; add %rsi, %rax; add 8(%rsp), %rax; ret")
+	FUNCTION("args_7_frame", "push %rbp; mov %rsp, %rbp; mov %rdi, -8(%rbp); add 16(%rbp), %rdi\n"
+		"pop %rbp; ret")
+	FUNCTION("args_7_late", "push %rbx; push %r12; sub $8, %rsp; call js_plain; test %eax, %eax\n"
+		"je 1f; add $8, %rsp; pop %r12; pop %rbx; ret\n"
+		"1: mov 0x20(%rsp), %rdi; call js_plain; jmp js_args_6")
+	FUNCTION("variadic", "sub $216, %rsp; lea 224(%rsp), %rax; mov %rax, 8(%rsp); call js_plain\n"
+		"add $216, %rsp; ret")
+	FUNCTION("realigned", "lea 8(%rsp), %r10; and $-32, %rsp; push -8(%r10); push %rbp\n"
+		"mov %rsp, %rbp; push %r10; call js_plain; mov -8(%rbp), %r10; leave\n"
+		"lea -8(%r10), %rsp; ret")
+	FUNCTION("aligned", "push %rbp; mov %rsp, %rbp; and $-64, %rsp; sub $128, %rsp\n"
+		"mov %rdi, 64(%rsp); mov %rsp, %rdi; call js_plain; leave; ret")
+	FUNCTION("alloca", "push %rbp; mov %rsp, %rbp; push %rbx; sub $8, %rsp; add $15, %rdi\n"
+		"and $-16, %rdi; sub %rdi, %rsp; mov %rsp, %rdi; call js_plain\n"
+		"lea -8(%rbp), %rsp; pop %rbx; pop %rbp; ret")
+	FUNCTION("return_address", ".byte 0x0f, 0x1f, 0x44, 0, 0; mov (%rsp), %rax; ret")
+	FUNCTION("by_copy", "push %rbx; mov %rsp, %rax; mov 16(%rax), %rbx; mov %rbx, %rax\n"
+		"pop %rbx; ret")
+	FUNCTION("scratch_after_call", "push %rbx; mov %rsp, %rsi; call js_plain; mov 16(%rsi), %rax\n"
+		"pop %rbx; ret")
+	FUNCTION("cold", "push %rbx; mov %rdi, %rbx; test %rdi, %rdi; je js_cold_part; pop %rbx; ret")
+	FUNCTION("cold_7", "push %rbx; mov %rdi, %rbx; test %rdi, %rdi; je js_cold_7_part\n"
+		"pop %rbx; ret")
+	FUNCTION("tail_known", "lea 8(%rdi), %rsi; mov %rsi, %rdi; jmp js_args_7")
+	FUNCTION("tail_pointer", "lea 8(%rdi), %rsi; mov %rsi, %rdi; jmp *8(%rdi)")
+	FUNCTION("tail_got", "lea 8(%rdi), %rsi; mov %rsi, %rdi; jmp *js_pointer(%rip)")
+	FUNCTION("noreturn", "test %rdi, %rdi; je 1f; mov %rdi, %rax; ret\n"
+		"1: sub $8, %rsp; call js_plain")
+	".byte 6\n"
+	FUNCTION("escapes", "xor %eax, %eax; mov %rsp, %rdi; sub $8, %rsp; call js_plain\n"
+		"add $8, %rsp; ret")
+	FUNCTION("escapes_late", "push %rbx; lea 8(%rsp), %rbx; mov %rbx, (%rdi); pop %rbx; ret")
+	FUNCTION("stored", "xor %eax, %eax; test %edi, %edi; mov %rsp, (%rdi); ret")
+	FUNCTION("push_loop", "push %rbp; mov %rsp, %rbp; nop; 1: push %rax; dec %rdi; jne 1b; leave; ret")
+	FUNCTION("pop_loop", "push %rbp; mov %rsp, %rbp; sub $800, %rsp; 1: pop %rax; dec %rdi\n"
+		"jne 1b; leave; ret")
+	FUNCTION("switched_stack", ".byte 0x0f, 0x1f, 0x44, 0, 0; push %rbx; mov %rsp, %rax\n"
+		"mov %rdi, %rsp; push %rax; pop %rsp; pop %rbx; ret")
+	FUNCTION("loads_stack", "push %rbp; mov %rsp, %rbp; mov %rdi, %rsp; leave; ret")
+	/* Parts of others, and stubs. */
 	"js_cold_part: sub $16, %rsp; mov %rdi, 8(%rsp); call js_plain; add $16, %rsp; pop %rbx; ret\n"
-	"js_cold_7_part: mov 16(%rsp), %rdi; call js_plain; pop %rbx; ret\n" FUNCTION(
-		"calls_plt",
-		"sub $8, %rsp; mov %rdi, %rsi; call js_stub; add $8, %rsp; ret") FUNCTION("jumps_plt",
-											  "xor %eax, %eax; mov %rdi, %rsi; jmp js_stub")
-		FUNCTION("calls_got", "sub $8, %rsp; mov %rdi, %rsi; call *js_pointer(%rip); add $8, %rsp; ret") FUNCTION(
-			"calls_register",
-			"sub $8, %rsp; mov %rdi, %rsi; call *%rdi; add $8, %rsp; ret") "js_stub: endbr64; .byte 0xf2; jmp *js_pointer(%rip)\n"
-										       "js_text_end:\n"
-										       ".section .rodata\n.balign 8\n"
-										       "js_table: .long js_case_0 - js_table, js_case_1 - js_table, js_case_0 - js_table\n"
-										       "	.long js_cold_part - js_table\n"
-										       ".skip 256, 0xaa\n"
-										       "js_bad_table: .long js_bad_switch_end - js_bad_table - 1, js_bad_label - js_bad_table\n"
-										       ".skip 65536, 0xaa\n"
-										       ".section .data.rel.ro, \"aw\"\n.balign 8\n"
-										       "js_labels: .quad js_label_0, js_label_1\n"
-										       ".skip 256, 0xaa\n"
-										       "js_bad_labels: .quad js_bad_goto_1, js_bad_goto_0, js_bad_pointer_0\n"
-										       ".skip 65536, 0xaa\n"
-										       "js_bad_labels_pointer: .quad js_bad_labels\n"
-										       "js_pointer: .quad js_plain\n"
-										       ".skip 65536, 0xaa\n"
-										       ".text\n");
+	"js_cold_7_part: mov 16(%rsp), %rdi; call js_plain; pop %rbx; ret\n"
+	FUNCTION("calls_plt", "sub $8, %rsp; mov %rdi, %rsi; call js_stub; add $8, %rsp; ret")
+	FUNCTION("jumps_plt", "xor %eax, %eax; mov %rdi, %rsi; jmp js_stub")
+	FUNCTION("calls_got", "sub $8, %rsp; mov %rdi, %rsi; call *js_pointer(%rip); add $8, %rsp; ret")
+	FUNCTION("calls_register", "sub $8, %rsp; mov %rdi, %rsi; call *%rdi; add $8, %rsp; ret")
+	"js_stub: endbr64; .byte 0xf2; jmp *js_pointer(%rip)\n"
+	"js_text_end:\n"
+	".section .rodata\n.balign 8\n"
+	"js_table: .long js_case_0 - js_table, js_case_1 - js_table, js_case_0 - js_table\n"
+	"	.long js_cold_part - js_table\n"
+	".skip 256, 0xaa\n"
+	"js_bad_table: .long js_bad_switch_end - js_bad_table - 1, js_bad_label - js_bad_table\n"
+	".skip 65536, 0xaa\n"
+	".section .data.rel.ro, \"aw\"\n.balign 8\n"
+	"js_labels: .quad js_label_0, js_label_1\n"
+	".skip 256, 0xaa\n"
+	"js_bad_labels: .quad js_bad_goto_1, js_bad_goto_0, js_bad_pointer_0\n"
+	".skip 65536, 0xaa\n"
+	"js_bad_labels_pointer: .quad js_bad_labels\n"
+	"js_pointer: .quad js_plain\n"
+	".skip 65536, 0xaa\n"
+	".text\n");
+/* clang-format on */
 
 extern const u8 js_text[], js_text_end[];
 
@@ -213,6 +181,7 @@ struct expected {
 	SAFE(register_jump)                                                                        \
 	SAFE(switch)                                                                               \
 	SAFE(goto)                                                                                 \
+	SAFE(constant)                                                                             \
 	UNSAFE(short, "shorter than a jump")                                                       \
 	UNSAFE(branch_1, "branches into its first bytes")                                          \
 	UNSAFE(branch_4, "branches into its first bytes")                                          \
@@ -229,7 +198,8 @@ struct expected {
 	UNSAFE(bad_switch, "indirect jump")                                                        \
 	UNSAFE(bad_goto, "indirect jump")                                                          \
 	UNSAFE(bad_pointer, "indirect jump")                                                       \
-	UNSAFE(distances, "indirect jump")
+	UNSAFE(distances, "indirect jump")                                                         \
+	UNSAFE(half_address, "indirect jump")
 
 #define CUSTOM                                                                                     \
 	SAFE(args_6)                                                                               \
@@ -248,9 +218,13 @@ struct expected {
 	UNSAFE(tail_pointer, "goes on elsewhere")                                                  \
 	UNSAFE(tail_got, "goes on elsewhere")                                                      \
 	SAFE(noreturn)                                                                             \
+	UNSAFE(escapes, "arguments on the stack")                                                  \
+	UNSAFE(escapes_late, "arguments on the stack")                                             \
+	UNSAFE(stored, "arguments on the stack")                                                   \
+	SAFE(scratch_after_call)                                                                   \
 	SAFE(push_loop)                                                                            \
-	UNSAFE(pop_loop, "")                                                                       \
-	UNSAFE(switched_stack, "")                                                                 \
+	UNSAFE(pop_loop, "stack pointer cannot be followed")                                       \
+	UNSAFE(switched_stack, "stack pointer cannot be followed")                                 \
 	UNSAFE(loads_stack, "stack pointer cannot be followed")
 FUNCTIONS
 CUSTOM
@@ -429,6 +403,11 @@ START_TEST(branches_to_neighbours)
 	put_branch(text, 10, "\xe9", 1, 0x1003);
 	jump_branches_into(text, sizeof(text), 0, ranges, 3);
 	ck_assert(ranges[0].hit && ranges[1].hit && !ranges[2].hit);
+	/* The first bytes need not be aligned. */
+	ranges[0] = (struct jump_range){.address = 0x100e, .size = 64};
+	put_branch(text, 10, "\xe9", 1, 0x1012);
+	jump_branches_into(text, sizeof(text), 0, ranges, 1);
+	ck_assert(ranges[0].hit);
 }
 END_TEST
 
