@@ -67,6 +67,7 @@ enum stepped { STEPPED, ENDED, PLAIN };
 static __attribute__((noinline)) enum stepped slow_step(struct walker *w, struct memo_step *step)
 {
 	enum unwind_row_kind kind;
+	uint64_t rbp;
 
 	step->rule = agent_rule(w, w->s.pc);
 	kind = unwind_rule_kind(step->rule);
@@ -76,6 +77,10 @@ static __attribute__((noinline)) enum stepped slow_step(struct walker *w, struct
 	if (agent_step(w, step->rule) != WALK_NEXT)
 		return w->faulted ? PLAIN : ENDED;
 	w->s.guessed = kind == UNWIND_NONE;
+	/* Whether a word below the frame may be read depends on where the walk has begun. */
+	rbp = unwind_rule_rbp(step->rule);
+	if (kind != UNWIND_NONE && rbp != UNWIND_RBP_AT_RBP && w->s.sp - 8 * rbp < step->slot + 8)
+		return PLAIN;
 	return STEPPED;
 }
 

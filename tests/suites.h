@@ -50,6 +50,7 @@
 	X(outputs)                                                                                 \
 	X(exec_fork)                                                                               \
 	X(agent_walk)                                                                              \
+	X(agent_memo)                                                                              \
 	X(allocators)                                                                              \
 	X(orphan)
 
