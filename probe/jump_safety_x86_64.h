@@ -58,11 +58,18 @@ void jump_branches_into(const u8 *text, size_t len, u64 text_address, struct jum
 
 enum jump_calls {
 	JUMP_CALLS_NOTHING, /* neither a call nor a jump leads out of the function */
-	JUMP_CALLS_OTHERS,  /* it calls others, which may call one of them */
-	JUMP_CALLS_ONE,     /* it calls one of them, or jumps there, itself or by way of the PLT */
+	/*
+	 * It calls something else: a pointer, a PLT stub that is not bound yet, or a
+	 * function which may itself call one of them, as mi_realloc does.
+	 */
+	JUMP_CALLS_OTHERS,
+	JUMP_CALLS_ONE, /* it calls one of them, or jumps there, itself or by way of the PLT */
 };
 
-/* Whether the function calls one of the n targets, ascending. Of q only the function's place and memory count. */
+/*
+ * Whether the function calls one of the n targets, ascending. Of q only the
+ * function's place, code and memory count. What it calls is not looked into.
+ */
 enum jump_calls jump_calls_any(const struct jump_question *q, const u64 *targets, size_t n);
 
 #endif
