@@ -408,8 +408,8 @@ __attribute__((cold)) int agent_memo_send(struct walker *w, const struct agent_m
 	w->s.sp = m->end_sp;
 	/* What is sent has to be what the hash says, whatever may have happened meanwhile. */
 	if (hash_mix(sum + power * hash_end(seed, w->end)) != hash) {
-		agent_lost(w->channel, CHANNEL_LOSS_STACK);
-		return -1;
+		w->sending = 0;
+		return SEND_AGAIN;
 	}
 	return agent_send_end(w, hash);
 }

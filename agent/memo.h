@@ -83,7 +83,7 @@ struct agent_memo *agent_memo_take(struct walker *w, struct agent_memo **busy);
  */
 int agent_memo_walk(struct walker *w, struct agent_memo *memo, uint64_t bp);
 
-/* Puts the frames of that stack into the ring. 0; -1: memattach does not get them. */
+/* Puts the frames of that stack into the ring. 0; -1: memattach does not get them; SEND_AGAIN. */
 int agent_memo_send(struct walker *w, const struct agent_memo *memo, uint64_t hash);
 
 /* No longer in use. 1; 0 if somebody else has used it meanwhile: nothing of it is to be believed. */

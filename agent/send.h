@@ -26,6 +26,9 @@ uint32_t agent_known_add(struct channel *channel, uint64_t hash);
 /* A stack in the ring: begin, each frame from the innermost on, end. */
 void agent_send_begin(struct walker *w, uint64_t hash);
 
+/* Of those who send a stack: what was sent is not what the hash says. The walk is to be made again. */
+#define SEND_AGAIN (-2)
+
 /* w->count frames, w->end, and w->s.sp. 0; -1 if any part of it was lost. */
 int agent_send_end(struct walker *w, uint64_t hash);
 

@@ -250,7 +250,7 @@ static inline uint64_t finish(const struct walker *w)
 	return hash_mix(w->sum + w->power * hash_end(w->channel->seed, w->end));
 }
 
-/* Puts the frames of this stack into the ring. 0; -1: memattach does not get them. */
+/* Puts the frames of this stack into the ring, as agent_memo_send does. */
 static __attribute__((noinline, cold)) int send_stack(struct walker *w, uint64_t bp, uint64_t hash)
 {
 	agent_send_begin(w, hash);
@@ -258,8 +258,8 @@ static __attribute__((noinline, cold)) int send_stack(struct walker *w, uint64_t
 		while (agent_frame_step(w))
 			;
 	if (finish(w) != hash || channel_generation(w->channel) != w->generation) {
-		agent_lost(w->channel, CHANNEL_LOSS_STACK);
-		return -1;
+		w->sending = 0;
+		return SEND_AGAIN;
 	}
 	return agent_send_end(w, hash);
 }
@@ -273,9 +273,14 @@ static inline uint64_t walk_with_memo(struct walker *w, struct agent_memo *memo,
 	if (agent_memo_walk(w, memo, bp) && channel_generation(w->channel) == w->generation) {
 		hash = hash_mix(w->sum);
 		*place = agent_known_find(w->channel, hash);
-		if (__builtin_expect(*place == CHANNEL_NO_PLACE, 0) &&
-		    !agent_memo_send(w, memo, hash))
-			*place = agent_known_add(w->channel, hash);
+		if (__builtin_expect(*place == CHANNEL_NO_PLACE, 0)) {
+			int sent = agent_memo_send(w, memo, hash);
+
+			if (sent == 0)
+				*place = agent_known_add(w->channel, hash);
+			if (sent == SEND_AGAIN)
+				hash = 0;
+		}
 	}
 	return agent_memo_release(w, memo) ? hash : 0;
 }
@@ -285,6 +290,7 @@ static __attribute__((noinline)) uint64_t walk_without(struct walker *w, uint64_
 						       uint32_t *place)
 {
 	uint64_t hash;
+	int sent;
 
 	w->faulted = 0;
 	walk(w, bp);
@@ -292,9 +298,12 @@ static __attribute__((noinline)) uint64_t walk_without(struct walker *w, uint64_
 		return 0;
 	hash = finish(w);
 	*place = agent_known_find(w->channel, hash);
-	if (*place == CHANNEL_NO_PLACE && !send_stack(w, bp, hash))
+	if (*place != CHANNEL_NO_PLACE)
+		return hash;
+	sent = send_stack(w, bp, hash);
+	if (sent == 0)
 		*place = agent_known_add(w->channel, hash);
-	return hash;
+	return sent == SEND_AGAIN ? 0 : hash;
 }
 
 uint64_t agent_walk(struct channel *channel, struct channel_thread *thread, uint64_t sp,

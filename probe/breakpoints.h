@@ -31,6 +31,7 @@ struct breakpoint {
 	u8 original
 		[PROLOGUE_DISPLACED]; /* what the target has there: displaced bytes, at least 1 */
 	u8 length;                    /* of the first instruction; 0: step */
+	bool custom;                  /* a function that the user named */
 	bool planted;                 /* the int3 is there */
 	bool jump;       /* a jump to the slot's stub is there: nobody runs into it any more */
 	bool lifted;     /* the original byte is there again; a thread may yet come from it */

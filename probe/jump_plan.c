@@ -95,8 +95,9 @@ int jump_plan_init(struct jump_plan *plan, const struct proc_mem *mem,
 
 	*plan = (struct jump_plan){.mem = mem, .breakpoints = breakpoints};
 	plan->known = calloc(breakpoints_count(breakpoints) + 1, sizeof(*plan->known));
+	plan->probed = calloc(breakpoints_count(breakpoints) + 1, sizeof(*plan->probed));
 	plan->ranges = calloc(n + 1, sizeof(*plan->ranges));
-	if (!plan->known || !plan->ranges) {
+	if (!plan->known || !plan->probed || !plan->ranges) {
 		jump_plan_deinit(plan);
 		return -ENOMEM;
 	}
@@ -104,8 +105,11 @@ int jump_plan_init(struct jump_plan *plan, const struct proc_mem *mem,
 		const struct breakpoint *bp = breakpoints_at(breakpoints, i);
 
 		if (bp->uses & USE_ENTRY)
+			plan->probed[plan->probed_n++] = bp->address;
+		if (bp->uses & USE_ENTRY && !bp->custom)
 			plan->known[plan->known_n++] = bp->address;
 	}
+	qsort(plan->probed, plan->probed_n, sizeof(*plan->probed), by_value);
 	qsort(plan->known, plan->known_n, sizeof(*plan->known), by_value);
 	for (size_t i = 0; i < n; i++)
 		plan->ranges[plan->ranges_n++] = (struct jump_range){
@@ -120,6 +124,7 @@ int jump_plan_init(struct jump_plan *plan, const struct proc_mem *mem,
 void jump_plan_deinit(struct jump_plan *plan)
 {
 	free(plan->known);
+	free(plan->probed);
 	free(plan->ranges);
 }
 
@@ -195,7 +200,8 @@ bool jump_plan_is_safe(const struct jump_plan *plan, const struct probe_function
 	q.available = (size_t)n;
 	if (!jump_is_safe(&q, why))
 		return false;
-	calls = jump_calls_any(&q, plan->known, plan->known_n);
-	*leaf = calls == JUMP_CALLS_NOTHING || (calls == JUMP_CALLS_OTHERS && !function->custom);
+	calls = jump_calls_any(&q, plan->probed, plan->probed_n);
+	*leaf = calls == JUMP_CALLS_NOTHING || (calls == JUMP_CALLS_OTHERS && !function->custom &&
+						function->spec.kind != CALL_REALLOC);
 	return true;
 }

@@ -17,7 +17,9 @@ int jump_plan_check_cpu(struct err *err);
 struct jump_plan {
 	const struct proc_mem *mem;
 	const struct breakpoints *breakpoints;
-	u64 *known; /* all functions with a probe, ascending */
+	u64 *probed; /* all functions with a probe, ascending */
+	size_t probed_n;
+	u64 *known; /* without those that the user named: their arguments are in registers */
 	size_t known_n;
 	struct jump_range *ranges; /* of the functions, ascending */
 	size_t ranges_n;
@@ -34,7 +36,8 @@ void jump_plan_deinit(struct jump_plan *plan);
 
 /*
  * Whether function, which has breakpoint bp, may become a jump; *leaf: it calls no
- * other function with a probe. If not, *why says why.
+ * other function with a probe, as far as can be seen (functions that it calls may: not
+ * one of an allocator's but a realloc does that). If not, *why says why.
  */
 bool jump_plan_is_safe(const struct jump_plan *plan, const struct probe_function *function,
 		       const struct breakpoint *bp, bool *leaf, const char **why);

@@ -83,9 +83,10 @@ int probes_add(struct probes *probes, const struct probe_function *function, str
 		return 0;
 	ret = breakpoints_add(probes->breakpoints, function->address, function->module, USE_ENTRY,
 			      &function->spec, err);
-	if (ret == 0 && probes_note_function(probes, function))
-		return err_set(err, ENOMEM, "out of memory");
-	return ret;
+	if (ret)
+		return ret;
+	breakpoints_find(probes->breakpoints, function->address)->custom = function->custom;
+	return probes_note_function(probes, function) ? err_set(err, ENOMEM, "out of memory") : 0;
 }
 
 int probes_add_rendezvous(struct probes *probes, u64 address, u32 module, struct err *err)

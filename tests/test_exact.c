@@ -167,7 +167,7 @@ START_TEST(signals_at_1_khz)
 	target_start(&target, WORDS("exact", "4"), NULL);
 	target_ask(&target, "timer 1000", "timer 0");
 	attach_running(&target, &m);
-	target_ask(&target, "progress 1000", "progressed");
+	target_ask(&target, "progress 12000", "progressed");
 	target_ask(&target, "stop", "stopped");
 	target_say(&target, "timer 0");
 	ck_assert_int_eq(sscanf(target_hear(&target), "timer %ld", &ticks), 1);
