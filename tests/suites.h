@@ -51,6 +51,7 @@
 	X(exec_fork)                                                                               \
 	X(agent_walk)                                                                              \
 	X(agent_memo)                                                                              \
+	X(agent_hostile)                                                                           \
 	X(allocators)                                                                              \
 	X(orphan)
 

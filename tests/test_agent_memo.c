@@ -276,6 +276,82 @@ START_TEST(programs)
 }
 END_TEST
 
+/* A stack by hand: functions by number, from the outermost one, FIRST; returns the sp of a call of the last. */
+#define FIRST  255U
+#define TWIN_A 1U
+#define TWIN_B 2U
+#define SMALL  3U
+#define BIG    4U /* as big as ten small ones */
+
+static u64 build(const u32 *functions, u32 n)
+{
+	u64 sp = syn.high - 64;
+
+	for (u32 i = 0; i < n; i++) {
+		sp -= 8;
+		*syn_word(sp) = syn_pc(functions[i]);
+		if (i + 1 < n)
+			sp -= (u64)unwind_rule_offset(syn.rows[functions[i + 1]].rule) - 8;
+	}
+	return sp;
+}
+
+static void open_by_hand(u64 seed)
+{
+	syn_open(&syn, seed);
+	syn.rows[FIRST].rule = unwind_rule(UNWIND_FIRST, 0, 0);
+	syn.rows[BIG].rule = unwind_rule(UNWIND_RSP, 0, 160);
+	syn_publish(&syn);
+}
+
+/* Recursion much deeper than what is sent, step by step in and out. */
+START_TEST(deep_recursion)
+{
+	u32 functions[300];
+
+	open_by_hand(11);
+	for (u32 i = 0; i < 300; i++)
+		functions[i] = i ? SMALL + (i % 3 == 0) * 10 : FIRST;
+	for (u32 n = 1; n < 300; n++)
+		syn_walk_both(&syn, build(functions, n), 0);
+	for (u32 n = 300; n > 0; n--)
+		syn_walk_both(&syn, build(functions, n), 0);
+	for (u32 n = 1; n < 300; n += syn_below(&syn, 60))
+		syn_walk_both(&syn, build(functions, n), 0);
+	for (u32 round = 0; round < 3000; round++)
+		syn_walk_both(&syn, build(functions, 1 + syn_below(&syn, 299)), 0);
+	syn_close(&syn);
+}
+END_TEST
+
+/*
+ * What is further out than all that was sent has changed, and nothing else. Then
+ * a stack with bigger frames brings it into view.
+ */
+START_TEST(twins)
+{
+	u32 small[100], big[100];
+
+	open_by_hand(12);
+	for (u32 twin = 1; twin < 30; twin++) {
+		for (u32 n = 40; n < 90; n++) {
+			for (u32 i = 0; i < 100; i++)
+				small[i] = big[i] = i ? SMALL : FIRST;
+			small[twin] = TWIN_A;
+			syn_walk_both(&syn, build(small, 82), 0);
+			big[twin] = TWIN_B;
+			for (u32 i = n < 80 ? n - 4 : 76; i < n; i++)
+				big[i] = BIG;
+			syn_walk_both(&syn, build(big, n), 0);
+			small[twin] = TWIN_B;
+			syn_walk_both(&syn, build(small, 82), 0);
+			syn_walk_both(&syn, build(small, n), 0);
+		}
+	}
+	syn_close(&syn);
+}
+END_TEST
+
 /* A signal handler allocates while the walk that it has interrupted is anywhere. */
 static volatile u64 handled, handler_hash, handler_busy;
 static u64 handler_sp;
@@ -417,6 +493,8 @@ Suite *agent_memo_suite(void)
 	tcase_set_timeout(tc, 60);
 	tcase_add_loop_test(tc, random_stacks, 0, 12);
 	tcase_add_loop_test(tc, programs, 0, 6);
+	tcase_add_test(tc, deep_recursion);
+	tcase_add_test(tc, twins);
 	tcase_add_test(tc, interrupted);
 	tcase_add_test(tc, abandoned);
 	tcase_add_test(tc, pool);
