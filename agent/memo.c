@@ -27,15 +27,70 @@ static inline void forget(struct agent_memo *m)
 	m->end = MEMO_OPEN;
 }
 
+/* The frame whose return address is the memo's word number i; -1: that is none, but a saved rbp. */
+static inline int frame_of_word(const struct agent_memo *m, uint32_t frames, uint32_t i)
+{
+	uint32_t low = 0;
+
+	while (frames > 0) {
+		uint32_t half = frames / 2;
+
+		if (m->frame[low + half].words <= i) {
+			low += half + 1;
+			frames -= half + 1;
+		} else {
+			frames = half;
+		}
+	}
+	return m->frame[low].words == i + 1 ? (int)low : -1;
+}
+
+/*
+ * A return address is another one than it was. If the rule there is the same, as it is
+ * nearly always where a function has been called from another place of the same
+ * function, then so is everything further out. The frame's number; -1: it is not so.
+ */
+static __attribute__((noinline)) int replace(struct walker *w, struct agent_memo *m,
+					     struct usable u, uint32_t i, uint64_t at)
+{
+	int frame = frame_of_word(m, u.n, i);
+	uint32_t rule;
+
+	if (frame < (int)u.first || m->frame[frame].flags & MEMO_GUESSED || !walk_plausible(at - 1))
+		return -1;
+	rule = agent_rule(w, at);
+	if (unwind_rule_kind(rule) != UNWIND_RSP && unwind_rule_kind(rule) != UNWIND_RBP)
+		return -1;
+	if (rule != agent_rule(w, m->word[i].value))
+		return -1;
+	m->word[i].value = at;
+	return frame;
+}
+
+/* Sums up again from a frame whose return address was replaced to the innermost. */
+static void sum_again(const struct walker *w, struct agent_memo *m, uint32_t frame, uint32_t n)
+{
+	uint64_t seed = w->channel->seed, sum;
+
+	/* The sum of the frame before is not kept for the outermost one: it is the end's. */
+	sum = frame ? m->frame[frame - 1].sum : hash_end(seed, m->end);
+	if (!frame && m->end == MEMO_OPEN)
+		sum = 0;
+	for (; frame < n; frame++) {
+		sum = hash_frame(seed, at_of(m, frame)) + HASH_K * sum;
+		m->frame[frame].sum = sum;
+	}
+}
+
 /*
  * Compares the words of the frames that are above sp; of a deep stack, only of as
  * many as are sent, and one more.
  */
-static inline struct usable check(struct walker *w, const struct agent_memo *m)
+static inline struct usable check(struct walker *w, struct agent_memo *m)
 {
 	struct usable u = {0, m->frames};
 	const struct memo_word *word, *end;
-	uint32_t words;
+	uint32_t replaced = UINT32_MAX, i;
 
 	while (u.n > 0 && slot_of(m, u.n - 1) < w->sp)
 		u.n--;
@@ -45,13 +100,27 @@ static inline struct usable check(struct walker *w, const struct agent_memo *m)
 		u.first = u.n - w->depth - 1;
 	word = m->word + (u.first ? m->frame[u.first - 1].words : 0);
 	end = m->word + m->frame[u.n - 1].words;
-	while (word < end && agent_load(word->address, &w->faulted) == word->value)
-		word++;
-	if (word == end)
-		return u;
-	words = (uint32_t)(word - m->word);
-	while (u.n > u.first && m->frame[u.n - 1].words > words)
-		u.n--;
+	for (;; word++) {
+		uint64_t value = 0;
+		int frame;
+
+		while (word < end &&
+		       (value = agent_load(word->address, &w->faulted)) == word->value)
+			word++;
+		if (word == end)
+			break;
+		i = (uint32_t)(word - m->word);
+		frame = replace(w, m, u, i, value);
+		if (frame < 0) {
+			while (u.n > u.first && m->frame[u.n - 1].words > i)
+				u.n--;
+			break;
+		}
+		if (replaced == UINT32_MAX)
+			replaced = (uint32_t)frame;
+	}
+	if (replaced < u.n)
+		sum_again(w, m, replaced, u.n);
 	return u;
 }
 
