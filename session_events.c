@@ -71,11 +71,19 @@ static int each_module(void *ctx, int (*visit)(void *arg, u32 id, u64 start, u64
 	return 0;
 }
 
+static void batch(void *ctx)
+{
+	struct image *image = ctx;
+
+	image->event_time = image_now(image);
+}
+
 static void enter(void *ctx)
 {
 	struct image *image = ctx;
 
 	consumer_enter(&image->consumer);
+	batch(image);
 }
 
 static void leave(void *ctx)
@@ -144,7 +152,7 @@ static bool is_allocators_own(const struct image *image, const struct heap_event
 static void event(void *ctx, const struct heap_event *event)
 {
 	struct image *image = ctx;
-	u32 now = image_now(image);
+	u32 now = image->event_time;
 	int ret = 0;
 
 	switch (event->kind) {
@@ -210,6 +218,7 @@ const struct probe_host image_host = {
 	.enter = enter,
 	.leave = leave,
 	.event = event,
+	.batch = batch,
 	.soon = soon,
 	.each_module = each_module,
 	.rendezvous = rendezvous,

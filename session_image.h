@@ -47,7 +47,8 @@ struct image {
 	struct probes *probes;
 	u64 libc_low, libc_high; /* where glibc's malloc has its code; 0, 0: there is none */
 	struct consumer consumer;
-	bool throws; /* some module can throw exceptions */
+	u32 event_time; /* ms, of the events that are being applied */
+	bool throws;    /* some module can throw exceptions */
 	u64 lost_events;
 	u64 lost_in_ring;
 	const char *lost_why;

@@ -56,6 +56,8 @@ struct probe_host {
 	/* Around calls of stack, event, rendezvous and lost that are made for a breakpoint. */
 	void (*enter)(void *ctx);
 	void (*leave)(void *ctx);
+	/* Events come now, all at about the same time. */
+	void (*batch)(void *ctx);
 	/* An event about the block at address will come soon. */
 	void (*soon)(void *ctx, u64 address);
 	/* Calls visit for each mapped module until it returns non-zero; returns that. */

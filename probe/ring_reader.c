@@ -15,6 +15,9 @@
 /* So many records ahead the ledger is told of an address: about what it takes to fetch a line. */
 #define AHEAD 12
 
+/* And so many ahead a record is fetched: the target's core has it. */
+#define FETCH 64
+
 /* How long to wait for a record that is being written. */
 #define DRAIN_NS 20000000ULL
 
@@ -253,7 +256,9 @@ u32 ring_reader_read(struct ring_reader *r, u32 max)
 	u64 word[4];
 	u32 n = 0;
 
+	r->host.batch(r->host.ctx);
 	while (n < max && take(r, r->tail, word)) {
+		__builtin_prefetch(&r->ring[(r->tail + FETCH) & RING_MASK]);
 		look_ahead(r, r->tail + AHEAD);
 		apply(r, word);
 		r->tail++;
