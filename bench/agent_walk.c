@@ -30,15 +30,13 @@ static void nothing(uint64_t sp, uint64_t bp)
 
 static void count(uint64_t sp, uint64_t bp)
 {
-	struct unwind_regs regs = {0};
-	u64 pcs[CHANNEL_DEPTH_MAX];
-	u32 n;
+	struct host_stack stack;
+	u32 depth = host.channel->depth;
 
-	regs.r[6] = bp;
-	regs.r[7] = sp;
-	regs.r[16] = (u64)agent_probe;
-	unwinder_walk_entry(host.reference, getpid(), &regs, pcs, CHANNEL_DEPTH_MAX, &n);
-	frames = n - 1;
+	host.channel->depth = CHANNEL_DEPTH_MAX;
+	host_reference(&host, &stack, sp, bp);
+	host.channel->depth = depth;
+	frames = stack.n - 1;
 }
 
 typedef void (*run_fn)(unsigned walks);

@@ -15,6 +15,7 @@
 #include "probe/tables.h"
 #include "proc/maps.h"
 #include "symbols/modules.h"
+#include "tests/agent_probe.h"
 #include "tests/agent_stand_in.h"
 #include "unwind/table.h"
 #include "unwind/unwind.h"
@@ -138,6 +139,24 @@ static inline void host_open(struct host *h)
 	host_assert(h->modules && h->tables && h->reference);
 	host_update(h);
 	stand_in = (struct stand_in){.limit = STAND_IN_RECORDS};
+}
+
+struct host_stack {
+	u64 pcs[CHANNEL_DEPTH_MAX + 1];
+	u32 n;
+	unsigned end;
+};
+
+/* What memattach's own walker finds, from a call of agent_probe on; that comes first. */
+static inline void host_reference(struct host *h, struct host_stack *stack, u64 sp, u64 bp)
+{
+	struct unwind_regs regs = {0};
+
+	regs.r[6] = bp;
+	regs.r[7] = sp;
+	regs.r[16] = (u64)agent_probe;
+	stack->end = unwinder_walk_entry(h->reference, getpid(), &regs, stack->pcs,
+					 h->channel->depth + 1, &stack->n);
 }
 
 static inline void host_close(struct host *h)

@@ -110,6 +110,12 @@ START_TEST(random_stacks)
 			sp = syn.low + 4096 + 8ULL * syn_below(&syn, 1024);
 		if (syn_below(&syn, 5000) == 0)
 			fill_stack(&syn, syn.low, SYN_STACK / 8);
+		if (syn_below(&syn, 500) == 0) {
+			/* Other modules: what was remembered is void. */
+			for (n = 0; n < 30; n++)
+				syn.rows[syn_below(&syn, SYN_FUNCTIONS)].rule = random_rule(&syn);
+			syn_publish(&syn);
+		}
 	}
 	syn_close(&syn);
 }

@@ -24,24 +24,6 @@ static struct host host;
 static unsigned calls, expected_end, ends;
 static u32 least; /* frames that there have to be */
 
-struct found {
-	u64 pcs[CHANNEL_DEPTH_MAX + 1];
-	u32 n;
-	unsigned end;
-};
-
-static void reference_walk(struct found *found, u64 sp, u64 bp, u32 depth)
-{
-	struct unwind_regs regs = {0};
-
-	regs.r[6] = bp;
-	regs.r[7] = sp;
-	regs.r[16] = (u64)agent_probe;
-	/* The function itself comes first there. */
-	found->end = unwinder_walk_entry(host.reference, getpid(), &regs, found->pcs, depth + 1,
-					 &found->n);
-}
-
 static void print_stack(const char *who, const u64 *pcs, u32 n, unsigned end)
 {
 	fprintf(stderr, "%s: %u frames, end %u\n", who, n, end);
@@ -58,7 +40,7 @@ static void compare(u64 sp, u64 bp)
 {
 	struct channel_thread *thread = &host.threads[1];
 	u64 pcs[CHANNEL_DEPTH_MAX], hash, sent, again;
-	struct found expected;
+	struct host_stack expected;
 	unsigned end = 9;
 	u32 place, place2;
 	int n;
@@ -66,7 +48,7 @@ static void compare(u64 sp, u64 bp)
 	calls++;
 	stand_in.n = 0;
 	hash = agent_walk(host.channel, thread, sp, bp, &place);
-	reference_walk(&expected, sp, bp, host.channel->depth);
+	host_reference(&host, &expected, sp, bp);
 	if (stand_in.n) {
 		n = stand_in_stack(0, pcs, CHANNEL_DEPTH_MAX, &end, &sent);
 		if (n != (int)expected.n - 1 || end != expected.end ||
