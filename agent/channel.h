@@ -58,7 +58,7 @@
 #define CHANNEL_FILTER       (1U << 16)
 #define CHANNEL_MODULES      2048U
 #define CHANNEL_MEMOS        256U
-#define CHANNEL_MEMO_SIZE    20480U
+#define CHANNEL_MEMO_SIZE    22528U
 #define CHANNEL_DEPTH_MAX    256U
 
 #define CHANNEL_LINE __attribute__((aligned(64)))

@@ -24,62 +24,69 @@ static inline uint64_t at_of(const struct agent_memo *m, uint32_t frame)
 static inline void forget(struct agent_memo *m)
 {
 	m->frames = m->words = 0;
+	m->stale = MEMO_NO_FRAME;
 	m->end = MEMO_OPEN;
 }
 
-/* The frame whose return address is the memo's word number i; -1: that is none, but a saved rbp. */
-static inline int frame_of_word(const struct agent_memo *m, uint32_t frames, uint32_t i)
+static uint64_t power_of_k(uint32_t n)
 {
-	uint32_t low = 0;
+	uint64_t power = 1;
 
-	while (frames > 0) {
-		uint32_t half = frames / 2;
-
-		if (m->frame[low + half].words <= i) {
-			low += half + 1;
-			frames -= half + 1;
-		} else {
-			frames = half;
-		}
-	}
-	return m->frame[low].words == i + 1 ? (int)low : -1;
+	for (uint64_t k = HASH_K; n; n >>= 1, k *= k)
+		if (n & 1)
+			power *= k;
+	return power;
 }
 
-/*
- * A return address is another one than it was. If the rule there is the same, as it is
- * nearly always where a function has been called from another place of the same
- * function, then so is everything further out. The frame's number; -1: it is not so.
- */
-static __attribute__((noinline)) int replace(struct walker *w, struct agent_memo *m,
-					     struct usable u, uint32_t i, uint64_t at)
+/* Brings the sums of the first n frames, and top, up to date. */
+static __attribute__((noinline)) void sum_again(const struct walker *w, struct agent_memo *m,
+						uint32_t n)
 {
-	int frame = frame_of_word(m, u.n, i);
-	uint32_t rule;
+	uint64_t seed = w->channel->seed, sum = 0;
+	uint32_t frame = m->stale;
 
-	if (frame < (int)u.first || m->frame[frame].flags & MEMO_GUESSED || !walk_plausible(at - 1))
-		return -1;
-	rule = agent_rule(w, at);
-	if (unwind_rule_kind(rule) != UNWIND_RSP && unwind_rule_kind(rule) != UNWIND_RBP)
-		return -1;
-	if (rule != agent_rule(w, m->word[i].value))
-		return -1;
-	m->word[i].value = at;
-	return frame;
-}
-
-/* Sums up again from a frame whose return address was replaced to the innermost. */
-static void sum_again(const struct walker *w, struct agent_memo *m, uint32_t frame, uint32_t n)
-{
-	uint64_t seed = w->channel->seed, sum;
-
-	/* The sum of the frame before is not kept for the outermost one: it is the end's. */
-	sum = frame ? m->frame[frame - 1].sum : hash_end(seed, m->end);
-	if (!frame && m->end == MEMO_OPEN)
-		sum = 0;
+	if (frame && frame < n)
+		sum = m->frame[frame - 1].sum;
+	else if (m->end != MEMO_OPEN)
+		sum = hash_end(seed, m->end);
 	for (; frame < n; frame++) {
 		sum = hash_frame(seed, at_of(m, frame)) + HASH_K * sum;
 		m->frame[frame].sum = sum;
 	}
+	m->stale = MEMO_NO_FRAME;
+	if (n)
+		m->top = m->frame[n - 1].sum;
+}
+
+/*
+ * A return address, the memo's word number i, is another one than it was. If the rule
+ * there is the same, as it is nearly always where a function has been called from
+ * another place of the same function, then so is everything further out. 0: it is not so.
+ */
+static inline int replace(struct walker *w, struct agent_memo *m, struct usable u,
+			  struct memo_word *word, uint64_t at)
+{
+	enum unwind_row_kind kind = unwind_rule_kind(word->rule);
+	uint64_t seed = w->channel->seed, change;
+
+	if (word->frame == MEMO_NO_FRAME || !walk_plausible(at - 1) ||
+	    (kind != UNWIND_RSP && kind != UNWIND_RBP) || agent_rule(w, at) != word->rule ||
+	    m->frame[word->frame].flags & MEMO_GUESSED)
+		return 0;
+	change = hash_frame(seed, at) - hash_frame(seed, word->value);
+	m->top += change * power_of_k(u.n - 1 - word->frame);
+	word->value = at;
+	if (m->stale > word->frame)
+		m->stale = word->frame;
+	return 1;
+}
+
+/* Only the first n frames are left. */
+static void keep(const struct walker *w, struct agent_memo *m, uint32_t n)
+{
+	sum_again(w, m, n);
+	m->frames = n;
+	m->words = n ? m->frame[n - 1].words : 0;
 }
 
 /*
@@ -89,38 +96,32 @@ static void sum_again(const struct walker *w, struct agent_memo *m, uint32_t fra
 static inline struct usable check(struct walker *w, struct agent_memo *m)
 {
 	struct usable u = {0, m->frames};
-	const struct memo_word *word, *end;
-	uint32_t replaced = UINT32_MAX, i;
+	struct memo_word *word;
+	const struct memo_word *end;
 
 	while (u.n > 0 && slot_of(m, u.n - 1) < w->sp)
 		u.n--;
 	if (u.n == 0)
 		return u;
+	if (u.n < m->frames)
+		keep(w, m, u.n);
 	if (u.n > w->depth + 1)
 		u.first = u.n - w->depth - 1;
 	word = m->word + (u.first ? m->frame[u.first - 1].words : 0);
 	end = m->word + m->frame[u.n - 1].words;
-	for (;; word++) {
-		uint64_t value = 0;
-		int frame;
+	for (; word < end; word++) {
+		uint64_t value = agent_load(word->address, &w->faulted);
 
-		while (word < end &&
-		       (value = agent_load(word->address, &w->faulted)) == word->value)
-			word++;
-		if (word == end)
+		if (__builtin_expect(value != word->value, 0) && !replace(w, m, u, word, value))
 			break;
-		i = (uint32_t)(word - m->word);
-		frame = replace(w, m, u, i, value);
-		if (frame < 0) {
-			while (u.n > u.first && m->frame[u.n - 1].words > i)
-				u.n--;
-			break;
-		}
-		if (replaced == UINT32_MAX)
-			replaced = (uint32_t)frame;
 	}
-	if (replaced < u.n)
-		sum_again(w, m, replaced, u.n);
+	if (word < end) {
+		uint32_t words = (uint32_t)(word - m->word);
+
+		while (u.n > u.first && m->frame[u.n - 1].words > words)
+			u.n--;
+		keep(w, m, u.n);
+	}
 	return u;
 }
 
@@ -222,7 +223,7 @@ static int put_word(struct agent_memo *m, uint64_t lowest, uint64_t address, uin
 	/* A word below the frame that it is found from may not be there another time. */
 	if (m->words == MEMO_WORDS || address < lowest)
 		return 0;
-	m->word[m->words++] = (struct memo_word){address, value};
+	m->word[m->words++] = (struct memo_word){address, value, 0, MEMO_NO_FRAME};
 	return 1;
 }
 
@@ -311,6 +312,8 @@ static inline int put_steps(struct walker *w, struct agent_memo *m, uint32_t fra
 
 		if (!put_link(m, step, &o) || !put_word(m, 0, step->slot, step->at))
 			return 0;
+		m->word[m->words - 1].rule = step->rule;
+		m->word[m->words - 1].frame = frames;
 		o.sum = hash_frame(seed, step->at) + HASH_K * o.sum;
 		o.cfa = step->slot + 8;
 		o.bp = step->bp;
@@ -322,6 +325,7 @@ static inline int put_steps(struct walker *w, struct agent_memo *m, uint32_t fra
 		};
 	}
 	m->frames = frames;
+	m->top = o.sum;
 	return 1;
 }
 
@@ -353,6 +357,7 @@ static __attribute__((noinline)) enum updated update(struct walker *w, struct ag
 		max = MEMO_FRAMES;
 	if (!begin(w, bp))
 		return NOT_HERE;
+	sum_again(w, m, u.n);
 	path = walk_to_memo(w, m, u, max);
 	if (path.result == PLAIN || w->faulted)
 		return NOT_HERE;
@@ -390,29 +395,20 @@ static inline enum updated update_same(struct walker *w, struct agent_memo *m, u
 	return UPDATED;
 }
 
-static uint64_t power_of_k(uint32_t n)
-{
-	uint64_t power = 1;
-
-	for (uint64_t k = HASH_K; n; n >>= 1, k *= k)
-		if (n & 1)
-			power *= k;
-	return power;
-}
-
 /* The hash of the innermost w->depth frames. */
-static __attribute__((noinline, cold)) void cut(struct walker *w, const struct agent_memo *m)
+static __attribute__((noinline, cold)) void cut(struct walker *w, struct agent_memo *m)
 {
-	uint64_t beyond = m->frame[m->frames - 1 - w->depth].sum;
-	uint64_t end = hash_end(w->channel->seed, CHANNEL_DEPTH);
+	uint64_t end = hash_end(w->channel->seed, CHANNEL_DEPTH), beyond;
 
-	w->sum = m->frame[m->frames - 1].sum + power_of_k(w->depth) * (end - beyond);
+	sum_again(w, m, m->frames);
+	beyond = m->frame[m->frames - 1 - w->depth].sum;
+	w->sum = m->top + power_of_k(w->depth) * (end - beyond);
 	w->count = w->depth;
 	w->end = CHANNEL_DEPTH;
 }
 
 /* Does the memo, from frame first on, tell what the hash is? */
-static inline int answer(struct walker *w, const struct agent_memo *m, uint32_t first)
+static inline int answer(struct walker *w, struct agent_memo *m, uint32_t first)
 {
 	if (m->frames > w->depth) {
 		if (m->frames - 1 - w->depth < first)
@@ -422,7 +418,7 @@ static inline int answer(struct walker *w, const struct agent_memo *m, uint32_t 
 	}
 	if (m->end == MEMO_OPEN || first > 0 || m->frames == 0)
 		return 0;
-	w->sum = m->frame[m->frames - 1].sum;
+	w->sum = m->top;
 	w->count = m->frames;
 	w->end = (uint8_t)m->end;
 	return 1;

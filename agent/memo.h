@@ -37,7 +37,11 @@
 
 struct memo_word {
 	uint64_t address, value;
+	uint32_t rule;  /* of a return address: the rule of the code that it is in */
+	uint32_t frame; /* and whose it is; MEMO_NO_FRAME for other words */
 };
+
+#define MEMO_NO_FRAME UINT32_MAX
 
 #define MEMO_BP      1 /* what comes further out depends on rbp */
 #define MEMO_GUESSED 2 /* the frame was found through a frame pointer alone */
@@ -65,8 +69,10 @@ struct agent_memo {
 	uint64_t span;
 	uint64_t end_sp; /* where the walk ended */
 	uint32_t frames, words;
-	uint32_t end; /* enum channel_end, or MEMO_OPEN */
-	uint32_t unused[5];
+	uint32_t end;   /* enum channel_end, or MEMO_OPEN */
+	uint32_t stale; /* from this frame on sums are not kept up to date, but for top */
+	uint64_t top;   /* the sum of the innermost frame */
+	uint32_t unused[2];
 	struct memo_word word[MEMO_WORDS];
 	struct memo_frame frame[MEMO_FRAMES];
 	struct memo_step step[MEMO_FRAMES];
