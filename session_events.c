@@ -163,6 +163,11 @@ static void event(void *ctx, const struct heap_event *event)
 		ledger_failed(image->ledger, event->thread);
 		break;
 	case HEAP_FREE:
+		/* The caller of one that came through the ring is known, and seldom the allocator. */
+		if (event->caller && !is_allocators_own(image, event)) {
+			ledger_free(image->ledger, event->address, event->thread, now);
+			break;
+		}
 		if (!ledger_has(image->ledger, event->address) && is_allocators_own(image, event))
 			break;
 		ledger_free(image->ledger, event->address, event->thread, now);
