@@ -24,11 +24,20 @@ static u32 random_rule(struct synthetic *s)
 
 	if (syn_below(s, 60) == 0)
 		kind = UNWIND_FIRST + syn_below(s, 2);
+	if (syn_below(s, 40) == 0)
+		kind = syn_below(s, 2) ? UNWIND_OURS : UNWIND_SIGNAL;
 	if (syn_below(s, 200) == 0)
 		offset = -8;
 	if (kind == UNWIND_PLT)
 		offset = 8 * (s32)syn_below(s, 16);
 	return unwind_rule((enum unwind_row_kind)kind, rbp, offset);
+}
+
+/* Half of the functions have a rule that others have, too. */
+static void random_rules(struct synthetic *s)
+{
+	for (u32 i = 0; i < SYN_FUNCTIONS; i++)
+		s->rows[i].rule = i % 2 && i > 16 ? s->rows[i % 16].rule : random_rule(s);
 }
 
 /* What may lie on a stack: return addresses mostly, addresses in the stack, numbers. */
@@ -66,8 +75,7 @@ START_TEST(random_stacks)
 	u32 n;
 
 	syn_open(&syn, seed);
-	for (u32 i = 0; i < SYN_FUNCTIONS; i++)
-		syn.rows[i].rule = random_rule(&syn);
+	random_rules(&syn);
 	syn_publish(&syn);
 	syn.h.channel->depth = 1 + syn_below(&syn, 100);
 	fill_stack(&syn, syn.low, SYN_STACK / 8);
@@ -82,9 +90,16 @@ START_TEST(random_stacks)
 		case 1: /* a call from another place */
 			*syn_word(sp) = random_word(&syn);
 			break;
-		case 2: /* something further out */
-			for (n = 1 + syn_below(&syn, 3); n > 0; n--)
-				*syn_word(sp + 8ULL * syn_below(&syn, 200)) = random_word(&syn);
+		case 2: /* something further out; often by a function with the same rule */
+			for (n = 1 + syn_below(&syn, 3); n > 0; n--) {
+				u64 *word = syn_word(sp + 8ULL * syn_below(&syn, 200));
+				u64 function = (*word - SYN_CODE) / SYN_FUNCTION;
+
+				if (function < SYN_FUNCTIONS - 16 && syn_below(&syn, 3))
+					*word = syn_pc((u32)function + 16);
+				else
+					*word = random_word(&syn);
+			}
 			break;
 		case 3: /* calls */
 			n = 1 + syn_below(&syn, 12);
@@ -358,6 +373,33 @@ START_TEST(twins)
 }
 END_TEST
 
+/*
+ * An outer return address changes, seen in a walk that then has to do without the
+ * memo; after that the inner frames are what they were.
+ */
+START_TEST(changed_further_out)
+{
+	u32 functions[40];
+
+	open_by_hand(13);
+	syn.rows[TWIN_A].rule = unwind_rule(UNWIND_OURS, 0, 16);
+	syn_publish(&syn);
+	for (u32 round = 0; round < 4; round++) {
+		for (u32 i = 0; i < 40; i++)
+			functions[i] = i ? SMALL : FIRST;
+		syn_walk_both(&syn, build(functions, 40), 0);
+		functions[5 + round] = 20;
+		/* Either not at all, or after some new frames. */
+		functions[25 - round] = TWIN_A;
+		functions[26 - round] = 30;
+		syn_walk_both(&syn, build(functions, 26 + round / 2), 0);
+		functions[25 - round] = functions[26 - round] = SMALL;
+		syn_walk_both(&syn, build(functions, 40), 0);
+	}
+	syn_close(&syn);
+}
+END_TEST
+
 /* A signal handler allocates while the walk that it has interrupted is anywhere. */
 static volatile u64 handled, handler_hash, handler_busy;
 static u64 handler_sp;
@@ -501,6 +543,7 @@ Suite *agent_memo_suite(void)
 	tcase_add_loop_test(tc, programs, 0, 6);
 	tcase_add_test(tc, deep_recursion);
 	tcase_add_test(tc, twins);
+	tcase_add_test(tc, changed_further_out);
 	tcase_add_test(tc, interrupted);
 	tcase_add_test(tc, abandoned);
 	tcase_add_test(tc, pool);
