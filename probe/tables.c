@@ -178,7 +178,7 @@ int tables_add(struct tables *t, u32 id, u64 start, u64 end, const struct unwind
 
 	if (vec_reserve((void **)&t->entries, &t->cap_entries, t->n_entries + 1, sizeof(e)))
 		return err_set(err, ENOMEM, "no memory for %zu unwind tables", t->n_entries + 1);
-	if (rows->n > t->rows_max)
+	if (rows->n > t->rows_max || t->n_entries >= CHANNEL_MODULES)
 		ret = -ENOSPC;
 	else if (rows->n)
 		ret = take_block(t, rows->rows, (u32)rows->n, &e.first);

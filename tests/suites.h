@@ -52,6 +52,7 @@
 	X(agent_walk)                                                                              \
 	X(agent_memo)                                                                              \
 	X(agent_hostile)                                                                           \
+	X(agent_tables)                                                                            \
 	X(agent_trees)                                                                             \
 	X(allocators)                                                                              \
 	X(orphan)
