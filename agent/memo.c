@@ -81,6 +81,34 @@ static inline int replace(struct walker *w, struct agent_memo *m, struct usable 
 	return 1;
 }
 
+/* 0: the word is as it was. */
+static inline uint64_t difference(struct walker *w, const struct memo_word *word)
+{
+	return agent_load(word->address, &w->faulted) ^ word->value;
+}
+
+/* The first word from `word` on that makes what comes behind it invalid; end: none does. */
+static inline __attribute__((always_inline)) struct memo_word *
+compare(struct walker *w, struct agent_memo *m, struct usable u, struct memo_word *word,
+	const struct memo_word *end)
+{
+	while (word < end) {
+		uint64_t changed;
+
+		/* Four at a time: most of them are as they were. */
+		while (end - word >= 4 && !(difference(w, word) | difference(w, word + 1) |
+					    difference(w, word + 2) | difference(w, word + 3)))
+			word += 4;
+		if (word == end)
+			break;
+		changed = difference(w, word);
+		if (changed && !replace(w, m, u, word, changed ^ word->value))
+			break;
+		word++;
+	}
+	return word;
+}
+
 /* Only the first n frames are left. */
 static void keep(const struct walker *w, struct agent_memo *m, uint32_t n)
 {
@@ -109,12 +137,7 @@ static inline struct usable check(struct walker *w, struct agent_memo *m)
 		u.first = u.n - w->depth - 1;
 	word = m->word + (u.first ? m->frame[u.first - 1].words : 0);
 	end = m->word + m->frame[u.n - 1].words;
-	for (; word < end; word++) {
-		uint64_t value = agent_load(word->address, &w->faulted);
-
-		if (__builtin_expect(value != word->value, 0) && !replace(w, m, u, word, value))
-			break;
-	}
+	word = compare(w, m, u, word, end);
 	if (word < end) {
 		uint32_t words = (uint32_t)(word - m->word);
 
