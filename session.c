@@ -21,6 +21,7 @@
 #include "session_image.h"
 #include "session_records.h"
 #include "session_signals.h"
+#include "session_unwinder.h"
 
 /* We look at the clock, and for a signal that came just before a wait, at least this often. */
 #define TICK_MAX_MS 100
@@ -470,9 +471,12 @@ static int let_go(struct session *s, struct err *err)
 /* What a memattach that was killed has left there is taken out first. */
 static int take_over(struct session *s, struct err *err)
 {
+	struct session_unwinder walks = {.pid = s->config->pid};
+	struct leftovers_of of = {.unwinder = session_unwinder_make, .ctx = &walks};
 	struct err ptrace_err = ERR_INIT;
-	int n = leftovers_remove(s->config->pid, &(struct leftovers_of){0}, 0, &ptrace_err);
+	int n = leftovers_remove(s->config->pid, &of, 0, &ptrace_err);
 
+	session_unwinder_free(&walks);
 	if (n > 0)
 		log_verbose(&s->config->log, "removed what a killed memattach has left");
 	if (n == -EACCES || n == -EPERM)

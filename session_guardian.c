@@ -1,9 +1,12 @@
 // SPDX-License-Identifier: MIT
 #include "session_guardian.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <poll.h>
 #include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
@@ -14,9 +17,13 @@
 
 #include "probe/leftovers.h"
 #include "proc/status.h"
+#include "session_unwinder.h"
 
 /* The kernel may take a moment to let the target of a dying memattach go. */
 #define PATIENCE_MS 2000
+
+/* How long a guardian may take in all. */
+#define AWAIT_MS 8000
 
 /* Closes all descriptors above standard error but these two. */
 static void close_others(int a, int b)
@@ -33,7 +40,8 @@ static void close_others(int a, int b)
 static void guard(int parent, pid_t owner, const u64 *unfinished, pid_t pid,
 		  const struct proc_mem *mem)
 {
-	struct leftovers_of of = {.owner = owner};
+	struct session_unwinder walks = {.pid = pid};
+	struct leftovers_of of = {.owner = owner, .unwinder = session_unwinder_make, .ctx = &walks};
 	struct pollfd ended = {.fd = parent, .events = POLLIN};
 
 	/* ^C is for memattach, which then ends in good order. */
@@ -80,18 +88,68 @@ int guardian_start(struct guardian *guardian, pid_t pid, const struct proc_mem *
 	return err_sys(err, errno, "cannot fork");
 }
 
+/* Whether process `candidate` is the guardian of pid: it has that name, and pid's memory open. */
+static bool is_guardian(pid_t candidate, pid_t pid)
+{
+	struct proc_status status;
+	struct dirent *entry;
+	char path[32], memory[32], to[32];
+	bool found = false;
+	DIR *dir;
+
+	if (proc_status_read(&status, candidate, NULL) || strcmp(status.name, GUARDIAN_NAME) != 0)
+		return false;
+	snprintf(memory, sizeof(memory), "/proc/%d/mem", (int)pid);
+	snprintf(path, sizeof(path), "/proc/%d/fd", (int)candidate);
+	dir = opendir(path);
+	while (dir && !found && (entry = readdir(dir))) {
+		ssize_t n = readlinkat(dirfd(dir), entry->d_name, to, sizeof(to) - 1);
+
+		to[n > 0 ? n : 0] = '\0';
+		found = strcmp(to, memory) == 0;
+	}
+	if (dir)
+		closedir(dir);
+	return found;
+}
+
+/* pid's guardian; 0: it has none. */
+static pid_t find_guardian(pid_t pid)
+{
+	DIR *proc = opendir("/proc");
+	struct dirent *entry;
+	pid_t found = 0;
+
+	while (proc && !found && (entry = readdir(proc))) {
+		pid_t candidate = (pid_t)atoi(entry->d_name);
+
+		if (candidate > 0 && is_guardian(candidate, pid))
+			found = candidate;
+	}
+	if (proc)
+		closedir(proc);
+	return found;
+}
+
+/* Somebody who is no guardian traces pid: its memattach lives. */
+static bool is_in_use(pid_t pid)
+{
+	struct proc_status target, tracer;
+
+	return proc_status_read(&target, pid, NULL) == 0 && target.tracer &&
+	       proc_status_read(&tracer, target.tracer, NULL) == 0 &&
+	       strcmp(tracer.name, GUARDIAN_NAME) != 0;
+}
+
 void guardian_await(pid_t pid)
 {
 	struct timespec nap = {.tv_nsec = 1000000};
+	pid_t guardian = find_guardian(pid);
 
-	for (int i = 0; i < PATIENCE_MS; i++) {
-		struct proc_status target, tracer;
-
-		if (proc_status_read(&target, pid, NULL) || !target.tracer ||
-		    proc_status_read(&tracer, target.tracer, NULL) ||
-		    strcmp(tracer.name, GUARDIAN_NAME) != 0)
-			return;
+	for (int i = 0; guardian && i < AWAIT_MS && !is_in_use(pid); i++) {
 		nanosleep(&nap, NULL);
+		if (!is_guardian(guardian, pid))
+			guardian = find_guardian(pid);
 	}
 }
 

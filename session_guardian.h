@@ -9,7 +9,7 @@
 /*
  * A process that does nothing but wait for memattach to end. If that happens
  * without guardian_dismiss (kill -9, a crash, the OOM killer), it takes the
- * breakpoints and all else out of the target. The agent in the target (agent/)
+ * breakpoints, the jumps and all else out of the target. The agent in the target (agent/)
  * keeps the target correct for the moment that this takes, and for ever if the
  * guardian is killed as well.
  */

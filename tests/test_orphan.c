@@ -21,7 +21,9 @@
 #include "tests/run_memattach.h"
 #include "tests/suites.h"
 
+/* Of an area: all of it, and what is executable of it if the last page is not. */
 #define AREA_SIZE 0x40000UL
+#define AREA_CODE 0x3f000UL
 
 /*
  * A child of parent other than this one; 0: there is none. It is not looked for by
@@ -58,8 +60,8 @@ static bool is_blank(pid_t pid, unsigned long start)
 	return memcmp(bytes, zero, sizeof(bytes)) == 0;
 }
 
-/* Anonymous executable memory: how much is there of ours, without blank areas? Counts these, too. */
-static int count_areas(pid_t pid, int *blank)
+/* Memory of ours in the target: areas, without blank ones, which are counted, too, and channels. */
+static int count_ours(pid_t pid, int *blank)
 {
 	char path[64], line[4352], rights[8];
 	unsigned long start, end, inode;
@@ -71,8 +73,9 @@ static int count_areas(pid_t pid, int *blank)
 	maps = fopen(path, "re");
 	ck_assert_msg(maps != NULL, "the target is gone");
 	while (fgets(line, sizeof(line), maps)) {
+		found += strstr(line, "/memfd:memattach") != NULL;
 		if (sscanf(line, "%lx-%lx %7s %*s %*s %lu", &start, &end, rights, &inode) != 4 ||
-		    strcmp(rights, "r-xp") != 0 || inode || end - start < AREA_SIZE)
+		    strcmp(rights, "r-xp") != 0 || inode || end - start < AREA_CODE)
 			continue;
 		if (is_blank(pid, start))
 			(*blank)++;
@@ -83,11 +86,11 @@ static int count_areas(pid_t pid, int *blank)
 	return found;
 }
 
-static bool has_area(pid_t pid)
+static bool has_traces(pid_t pid)
 {
 	int blank;
 
-	return count_areas(pid, &blank) > 0;
+	return count_ours(pid, &blank) > 0;
 }
 
 /* memattach was killed, and reaped: what is left of it here. */
@@ -128,7 +131,7 @@ static void await_guardian(struct target *target)
 			      (unsigned int)status, status_field(target->pid, "State"));
 	}
 	assert_untraced(target->pid);
-	ck_assert_msg(!has_area(target->pid), "memory of ours was left in the target");
+	ck_assert_msg(!has_traces(target->pid), "memory of ours was left in the target");
 }
 
 /* Its threads get signals at this rate, and their handlers allocate. */
@@ -257,7 +260,7 @@ START_TEST(killed_at_any_moment)
 		if (i % 11 == 10)
 			before = compare(&target, before);
 	}
-	count_areas(target.pid, &blank);
+	count_ours(target.pid, &blank);
 	printf("orphan: %d threads, killed at %d moments of %d; %d blank areas left\n",
 	       thread_counts[_i], died, KILLS, blank);
 	/* The guardian knows where one was being mapped. */
@@ -317,7 +320,7 @@ START_TEST(both_killed)
 		target_ask(&target, "progress 5", "progressed");
 		kill_both(&m);
 		forget(&m);
-		ck_assert(has_area(target.pid));
+		ck_assert(has_traces(target.pid));
 		assert_untraced(target.pid);
 		/* So many that some arrive while the agent's own handler runs, whose handlers allocate. */
 		set_timer(&target, 0);
@@ -329,7 +332,7 @@ START_TEST(both_killed)
 		target_ask(&target, "stop", "stopped");
 		still(&target);
 		take_over(&target);
-		ck_assert(!has_area(target.pid));
+		ck_assert(!has_traces(target.pid));
 		target_ask(&target, "fork 1", "forked");
 		if (_i >= 2)
 			target_ask(&target, "trap 5", "trapped");
@@ -370,7 +373,7 @@ START_TEST(both_killed_at_any_moment)
 		target_ask(&target, "progress 5", "progressed");
 		memattach_stop(&m);
 		memattach_cleanup(&m);
-		ck_assert(!has_area(target.pid));
+		ck_assert(!has_traces(target.pid));
 		if (i % 7 == 6)
 			before = compare(&target, before);
 	}
