@@ -241,7 +241,7 @@ walk_to_memo(struct walker *w, struct agent_memo *m, struct usable u, uint32_t m
 	return path;
 }
 
-static int put_word(struct agent_memo *m, uint64_t lowest, uint64_t address, uint64_t value)
+static inline int put_word(struct agent_memo *m, uint64_t lowest, uint64_t address, uint64_t value)
 {
 	/* A word below the frame that it is found from may not be there another time. */
 	if (m->words == MEMO_WORDS || address < lowest)
@@ -250,34 +250,25 @@ static int put_word(struct agent_memo *m, uint64_t lowest, uint64_t address, uin
 	return 1;
 }
 
-/* Reads what decides that a walk ends, and notes it. */
-struct last_words {
-	struct walker *w;
-	struct agent_memo *memo;
-	int ok;
-};
-
-static bool read_last(void *ctx, uint64_t address, uint64_t *value)
+__attribute__((cold)) void agent_memo_note(struct walker *w, uint64_t address, uint64_t value)
 {
-	struct last_words *last = ctx;
-
-	last->ok = last->ok && walker_read(last->w, address, value) &&
-		   put_word(last->memo, last->w->s.sp, address, *value);
-	return last->ok;
+	if (!put_word(w->noting, w->s.sp, address, value))
+		w->unnoted = 1;
 }
 
 /* The walk has ended at its last step, w->s: all frames are new. 0: it cannot be remembered. */
 static __attribute__((noinline, cold)) int note_end(struct walker *w, struct agent_memo *m,
 						    const struct memo_step *step)
 {
-	struct last_words last = {w, m, 1};
 	enum walk_result result;
 
 	forget(m);
 	if (w->uncertain)
 		return 0;
-	result = walk_step(&w->s, step->rule, read_last, &last);
-	if (!last.ok || result == WALK_NEXT) {
+	w->noting = m;
+	result = agent_step(w, step->rule);
+	w->noting = 0;
+	if (w->unnoted || result == WALK_NEXT) {
 		forget(m);
 		return 0;
 	}
@@ -294,16 +285,14 @@ struct outer {
 };
 
 /* The words that lead from a step to the next frame. 0: they cannot be remembered. */
-static inline int put_link(struct agent_memo *m, const struct memo_step *step, struct outer *o)
+static __attribute__((noinline)) int put_words(struct agent_memo *m, const struct memo_step *step,
+					       struct outer *o)
 {
 	enum unwind_row_kind kind = unwind_rule_kind(step->rule);
 	uint32_t rbp = unwind_rule_rbp(step->rule);
 	uint64_t lowest = step->slot + 8;
 	int matters = o->bp_matters, ok = 1;
 
-	/* Nearly all: the next frame is found by rsp, and what rbp is does not matter. */
-	if (__builtin_expect(kind == UNWIND_RSP && !matters && rbp != UNWIND_RBP_AT_RBP, 1))
-		return 1;
 	o->bp_matters = kind != UNWIND_RSP && kind != UNWIND_PLT && kind != UNWIND_FIRST &&
 			kind != UNWIND_ASK;
 	if (!o->cfa)
@@ -322,6 +311,16 @@ static inline int put_link(struct agent_memo *m, const struct memo_step *step, s
 		ok = ok && put_word(m, lowest, o->cfa - 8 * (uint64_t)rbp, o->bp);
 	}
 	return ok;
+}
+
+/* Nearly always there are none: the next frame is found by rsp, and what rbp is does not matter. */
+static inline int put_link(struct agent_memo *m, const struct memo_step *step, struct outer *o)
+{
+	if (__builtin_expect(unwind_rule_kind(step->rule) == UNWIND_RSP && !o->bp_matters &&
+				     unwind_rule_rbp(step->rule) != UNWIND_RBP_AT_RBP,
+			     1))
+		return 1;
+	return put_words(m, step, o);
 }
 
 /* Puts the steps behind the first `frames` frames of the memo, the outermost of them first. */

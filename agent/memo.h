@@ -89,6 +89,9 @@ struct agent_memo *agent_memo_take(struct walker *w, struct agent_memo **busy);
  */
 int agent_memo_walk(struct walker *w, struct agent_memo *memo, uint64_t bp);
 
+/* A word that the end of the walk depends on, for w->noting; w->unnoted if it cannot be remembered. */
+void agent_memo_note(struct walker *w, uint64_t address, uint64_t value);
+
 /* Puts the frames of that stack into the ring. 0; -1: memattach does not get them; SEND_AGAIN. */
 int agent_memo_send(struct walker *w, const struct agent_memo *memo, uint64_t hash);
 

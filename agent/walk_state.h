@@ -36,6 +36,8 @@ struct walker {
 	uint8_t ours;          /* there were frames of the agent */
 	uint8_t faulted;       /* memory was not where memattach had said */
 	uint8_t sending, dropped;
+	uint8_t unnoted;           /* the last step has read, or tried to, what cannot be noted */
+	struct agent_memo *noting; /* where each word that is read is noted; NULL: nowhere */
 };
 
 /* The memory of the channel at an offset. */
@@ -49,16 +51,8 @@ static inline uint64_t channel_generation(const struct channel *channel)
 	return __atomic_load_n(&channel->generation, __ATOMIC_ACQUIRE);
 }
 
-/* The walk_read_fn of unwind/walk.h. */
-static inline bool walker_read(void *ctx, uint64_t address, uint64_t *value)
-{
-	struct walker *w = ctx;
-
-	if (address - w->floor >= w->size)
-		return false;
-	*value = agent_load(address, &w->faulted);
-	return !w->faulted;
-}
+/* The walk_read_fn of unwind/walk.h, not inlined: walk_step has eight of them. */
+bool agent_walk_read(void *walker, uint64_t address, uint64_t *value);
 
 /*
  * The hash of a stack: of its frames' places at[0] .. at[n - 1], innermost first,

@@ -31,9 +31,25 @@ static int lost(struct walker *w)
 	return 0;
 }
 
+__attribute__((noinline)) bool agent_walk_read(void *walker, uint64_t address, uint64_t *value)
+{
+	struct walker *w = walker;
+
+	if (address - w->floor >= w->size) {
+		w->unnoted = 1;
+		return false;
+	}
+	*value = agent_load(address, &w->faulted);
+	if (w->noting)
+		agent_memo_note(w, address, *value);
+	w->unnoted |= w->faulted;
+	return !w->faulted;
+}
+
 __attribute__((noinline)) enum walk_result agent_step(struct walker *w, uint32_t rule)
 {
-	return walk_step(&w->s, rule, walker_read, w);
+	w->unnoted = 0;
+	return walk_step(&w->s, rule, agent_walk_read, w);
 }
 
 /* The state that a walk begins in: the return address is at w->sp. 0: it has ended already. */
@@ -72,6 +88,7 @@ static inline __attribute__((always_inline)) int prepare(struct walker *w, struc
 	w->sp = sp;
 	w->span = span;
 	w->sending = w->dropped = w->faulted = 0;
+	w->noting = 0;
 	if (span)
 		__atomic_store_n(&thread->stack, span, __ATOMIC_RELAXED);
 	return !(w->generation & 1);
@@ -341,13 +358,14 @@ enum agent_nesting agent_nesting(struct channel *channel, struct channel_thread 
 
 	w.depth = NESTING_FRAMES;
 	for (int tries = TRIES; tries > 0; tries--) {
-		int more;
+		int more, guessed = 0;
 
 		if (!prepare(&w, channel, thread, sp))
 			continue;
 		more = begin(&w, bp);
 		while (more) {
 			more = agent_frame_step(&w);
+			guessed |= w.kind == UNWIND_NONE;
 			if (w.kind == UNWIND_OURS || w.kind == UNWIND_SIGNAL)
 				break;
 		}
@@ -357,7 +375,8 @@ enum agent_nesting agent_nesting(struct channel *channel, struct channel_thread 
 			return AGENT_NESTED;
 		if (w.kind == UNWIND_SIGNAL)
 			return AGENT_NOT_NESTED;
-		if (w.end == CHANNEL_OUTERMOST)
+		/* In code without rows rbp may be 0 for any reason. */
+		if (w.end == CHANNEL_OUTERMOST && !guessed)
 			return AGENT_OUTERMOST;
 		break;
 	}
