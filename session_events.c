@@ -71,6 +71,34 @@ static int each_module(void *ctx, int (*visit)(void *arg, u32 id, u64 start, u64
 	return 0;
 }
 
+static bool has(void *ctx, u64 address)
+{
+	const struct image *image = ctx;
+
+	return ledger_has(image->ledger, address);
+}
+
+struct visitor {
+	void (*visit)(void *arg, u64 address);
+	void *arg;
+};
+
+static int visit_block(void *ctx, const struct ledger_block *block)
+{
+	const struct visitor *visitor = ctx;
+
+	visitor->visit(visitor->arg, block->address);
+	return 0;
+}
+
+static void each_block(void *ctx, void (*visit)(void *arg, u64 address), void *arg)
+{
+	const struct image *image = ctx;
+	struct visitor visitor = {visit, arg};
+
+	ledger_visit(image->ledger, visit_block, &visitor);
+}
+
 static void batch(void *ctx)
 {
 	struct image *image = ctx;
@@ -125,6 +153,8 @@ static int realloc_event(struct image *image, const struct heap_event *event, u3
 	}
 	memcpy(&state, event->realloc, sizeof(state));
 	if (event->kind == HEAP_REALLOC_DONE) {
+		if (state.known && image->config->sample)
+			probes_block_gone(image->probes, state.block.address);
 		ledger_retire(image->ledger, &state.block, state.known, event->thread);
 		return event->address ? allocated(image, event, now) : 0;
 	}
@@ -149,6 +179,30 @@ static bool is_allocators_own(const struct image *image, const struct heap_event
 	       caller >= image->libc_low && caller < image->libc_high;
 }
 
+static void freed(struct image *image, const struct heap_event *event, u32 now)
+{
+	/* The caller of one that came through the ring is known, and seldom the allocator. */
+	if (event->caller && !is_allocators_own(image, event)) {
+		ledger_free(image->ledger, event->address, event->thread, now);
+		return;
+	}
+	if (!ledger_has(image->ledger, event->address) && is_allocators_own(image, event))
+		return;
+	ledger_free(image->ledger, event->address, event->thread, now);
+}
+
+/* With sampling nearly all frees are of blocks that were not recorded. */
+static void freed_sampled(struct image *image, const struct heap_event *event, u32 now)
+{
+	if (!ledger_has(image->ledger, event->address))
+		return;
+	if (event->next)
+		ledger_free_next(image->ledger, event->address, event->thread, now);
+	else
+		ledger_free(image->ledger, event->address, event->thread, now);
+	probes_block_gone(image->probes, event->address);
+}
+
 static void event(void *ctx, const struct heap_event *event)
 {
 	struct image *image = ctx;
@@ -163,14 +217,10 @@ static void event(void *ctx, const struct heap_event *event)
 		ledger_failed(image->ledger, event->thread);
 		break;
 	case HEAP_FREE:
-		/* The caller of one that came through the ring is known, and seldom the allocator. */
-		if (event->caller && !is_allocators_own(image, event)) {
-			ledger_free(image->ledger, event->address, event->thread, now);
-			break;
-		}
-		if (!ledger_has(image->ledger, event->address) && is_allocators_own(image, event))
-			break;
-		ledger_free(image->ledger, event->address, event->thread, now);
+		if (image->config->sample)
+			freed_sampled(image, event, now);
+		else
+			freed(image, event, now);
 		break;
 	default:
 		ret = realloc_event(image, event, now);
@@ -223,6 +273,8 @@ const struct probe_host image_host = {
 	.enter = enter,
 	.leave = leave,
 	.event = event,
+	.has = has,
+	.each_block = each_block,
 	.batch = batch,
 	.soon = soon,
 	.each_module = each_module,

@@ -13,6 +13,8 @@
 static int create_books(struct image *image, struct err *err)
 {
 	image->ledger = ledger_create(err);
+	if (image->ledger)
+		ledger_set_sample(image->ledger, image->config->sample);
 	image->stacks = stacks_create(err);
 	image->timeline = timeline_create(err);
 	image->modules = modules_create(image->pid, err);

@@ -9,8 +9,8 @@
  *
  *	+0x00000 struct agent_header
  *	+0x00100 the agent's code
- *	+0x04000 table: for each slot the address that it belongs to
- *	+0x08000 slots: displaced instructions, struct agent_slot each
+ *	+0x06000 table: for each slot the address that it belongs to
+ *	+0x0a000 slots: displaced instructions, struct agent_slot each
  *	+0x3f000 struct agent_control: a page of its own, writable, zero in a forked child
  *	+0x40000 end
  *
@@ -21,11 +21,11 @@
  */
 #define AGENT_AREA_SIZE  0x40000UL
 #define AGENT_CODE       0x100UL
-#define AGENT_CODE_MAX   0x3f00UL
-#define AGENT_TABLE      0x4000UL
-#define AGENT_SLOTS      0x8000UL
+#define AGENT_CODE_MAX   0x5f00UL
+#define AGENT_TABLE      0x6000UL
+#define AGENT_SLOTS      0xa000UL
 #define AGENT_SLOT_SIZE  128UL
-#define AGENT_SLOT_COUNT 1760UL
+#define AGENT_SLOT_COUNT 1696UL
 #define AGENT_CONTROL    0x3f000UL
 
 /* The agent's code, to be copied to AGENT_CODE: entry points at these offsets in it. */
@@ -38,10 +38,18 @@
 /* From the first to the second, but in the first only with the zero flag set, it owns a place. */
 #define AGENT_PUT_TAKEN 103
 #define AGENT_PUT_DONE  159
+/* With sampling, where stubs of functions that call no other probed one jump to, by shape: */
+#define AGENT_ENTRY_SAMPLE_SIZE    192 /* ALLOC, NEW: its first argument is the size */
+#define AGENT_ENTRY_SAMPLE_PRODUCT 384 /* ALLOC: the product of its first two arguments is */
+#define AGENT_ENTRY_SAMPLE_FREE    416 /* FREE: its first argument is the block */
+
+/* struct agent_control, for agent/entry_x86_64.S */
+#define AGENT_CONTROL_THREADS 8
+#define AGENT_CONTROL_FILTER  16
 
 #ifndef __ASSEMBLER__
 #define AGENT_MAGIC_0 0x636174746174656dULL
-#define AGENT_MAGIC_1 0x0002000061657261ULL /* its last two bytes are the version of this layout */
+#define AGENT_MAGIC_1 0x0003000061657261ULL /* its last two bytes are the version of this layout */
 
 /* struct sigaction of the kernel, x86-64. */
 struct agent_sigaction {
@@ -69,7 +77,14 @@ struct agent_header {
  */
 struct agent_control {
 	uint64_t channel; /* its address: calls are recorded. 0: they are passed on */
+	uint64_t threads; /* with sampling: where in it threads and filter are; else 0 */
+	uint64_t filter;
 };
+
+_Static_assert(offsetof(struct agent_control, threads) == AGENT_CONTROL_THREADS,
+	       "as the code has it");
+_Static_assert(offsetof(struct agent_control, filter) == AGENT_CONTROL_FILTER,
+	       "as the code has it");
 
 /*
  * An entry of the table: the address of the breakpoint or patched function, in

@@ -14,17 +14,16 @@
  */
 #include "agent/frame.h"
 #include "agent/ring.h"
+#include "agent/sample.h"
+#include "agent/sample_filter.h"
 #include "agent/walker.h"
 
-extern const char agent_start[] __attribute__((visibility("hidden")));
+extern const struct agent_control agent_control __attribute__((visibility("hidden")));
 extern const char agent_returned[] __attribute__((visibility("hidden")));
 
 static inline struct channel *open_channel(void)
 {
-	uint64_t area = (uint64_t)agent_start & ~(AGENT_AREA_SIZE - 1);
-	const struct agent_control *control = (const struct agent_control *)(area + AGENT_CONTROL);
-
-	return (struct channel *)__atomic_load_n(&control->channel, __ATOMIC_RELAXED);
+	return (struct channel *)__atomic_load_n(&agent_control.channel, __ATOMIC_RELAXED);
 }
 
 static inline uint64_t thread_pointer(void)
@@ -147,6 +146,77 @@ static enum agent_verdict open_call(struct agent_frame *f, const struct agent_sl
 	return AGENT_WRAP;
 }
 
+static inline uint8_t *filter_of(const struct channel *channel)
+{
+	return (uint8_t *)channel + channel->filter;
+}
+
+static inline uint64_t cycles(void)
+{
+	uint32_t low, high;
+
+	__asm__ volatile("rdtsc" : "=a"(low), "=d"(high));
+	return (uint64_t)high << 32 | low;
+}
+
+static inline int is_due(const struct channel *channel, struct channel_thread *t, uint64_t size)
+{
+	if (__builtin_expect(!t->random, 0))
+		sample_begin(&t->countdown, &t->random, channel->sample, t->key, channel->seed,
+			     cycles());
+	return sample_step(&t->countdown, &t->random, channel->sample, size);
+}
+
+/* The block of a free or realloc: it is on the books, or may be. */
+static void put_block(struct channel *channel, const struct agent_frame *f,
+		      const struct channel_thread *thread, enum channel_kind kind, uint32_t place)
+{
+	uint64_t sp = (uint64_t)&f->caller;
+
+	agent_put(channel, CHANNEL_WORD0(kind, f->block), sp, kind == CHANNEL_FREE ? f->caller : 0,
+		  CHANNEL_WORD3(thread_number(channel, thread), place, sp));
+}
+
+/* agent_before with sampling. */
+static __attribute__((noinline)) enum agent_verdict
+sampled_before(struct channel *channel, struct channel_thread *thread, struct agent_frame *f,
+	       const struct agent_slot *slot, uint64_t bp)
+{
+	int frees = slot->shape == AGENT_SHAPE_FREE || slot->shape == AGENT_SHAPE_NESTS, known;
+	uint64_t sp = (uint64_t)&f->caller;
+
+	f->slot = slot;
+	f->block = slot->ptr ? argument(f, slot->ptr) : 0;
+	known = f->block && sample_filter_has(filter_of(channel), f->block);
+	if (slot->shape == AGENT_SHAPE_FREE && !known)
+		return AGENT_PASS;
+	if (thread->open && sp < thread->open && is_nested(channel, thread, sp, bp))
+		return AGENT_PASS;
+	f->part = AGENT_NOTHING;
+	if (frees) {
+		if (known)
+			put_block(channel, f, thread, CHANNEL_FREE,
+				  thread->countdown == thread->fresh ? CHANNEL_NEXT
+								     : CHANNEL_NO_PLACE);
+		return slot->shape == AGENT_SHAPE_FREE ? AGENT_PASS
+						       : open_call(f, slot, thread, sp);
+	}
+	f->size = size_of(f, slot);
+	if (is_due(channel, thread, f->size))
+		f->part = AGENT_NEW;
+	else if (known)
+		f->part = AGENT_OLD;
+	else if (slot->flags & AGENT_SLOT_LEAF)
+		return AGENT_PASS;
+	if (known)
+		put_block(channel, f, thread, CHANNEL_REALLOC_BEGIN, CHANNEL_NO_PLACE);
+	else if (slot->ptr)
+		f->block = 0;
+	else
+		f->block = slot->out ? argument(f, slot->out) : f->rsi;
+	return open_call(f, slot, thread, sp);
+}
+
 enum agent_verdict agent_before(struct agent_frame *f, const struct agent_slot *slot, uint64_t bp)
 {
 	struct channel *channel = open_channel();
@@ -158,6 +228,8 @@ enum agent_verdict agent_before(struct agent_frame *f, const struct agent_slot *
 	thread = find_thread(channel);
 	if (!thread)
 		return AGENT_PASS;
+	if (channel->sample)
+		return sampled_before(channel, thread, f, slot, bp);
 	if (__builtin_expect(thread->open && sp < thread->open, 0) &&
 	    is_nested(channel, thread, sp, bp))
 		return AGENT_PASS;
@@ -192,10 +264,12 @@ static void record(struct channel *channel, const struct agent_frame *f, uint64_
 		   uint64_t bp)
 {
 	const struct agent_slot *slot = f->slot;
-	uint64_t thread = thread_number(channel, f->thread), sp = (uint64_t)&f->caller, hash;
-	int resized = slot->ptr && f->block;
-	uint32_t place;
+	uint64_t thread = thread_number(channel, f->thread), sp = (uint64_t)&f->caller, hash = 0;
+	int resized = slot->ptr && f->block, sampled = channel->sample != 0;
+	uint32_t place = CHANNEL_NO_PLACE;
 
+	if (sampled && f->part == AGENT_NOTHING)
+		return;
 	/* malloc(0) and realloc(p, 0) may return NULL without having failed. */
 	if (!block && !resized && !f->size)
 		return;
@@ -205,9 +279,19 @@ static void record(struct channel *channel, const struct agent_frame *f, uint64_
 			  f->size, 0, CHANNEL_WORD3(thread, CHANNEL_NO_PLACE, sp));
 		return;
 	}
-	hash = agent_walk(channel, f->thread, sp, bp, &place);
-	agent_put(channel, CHANNEL_WORD0(resized ? CHANNEL_REALLOC_DONE : CHANNEL_ALLOC, block),
-		  f->size, hash, CHANNEL_WORD3(thread, place, sp));
+	if (sampled && f->part == AGENT_OLD)
+		block = 0;
+	/* Before anybody else can know of the block. */
+	if (sampled && block)
+		sample_filter_add(filter_of(channel), block);
+	if (block)
+		hash = agent_walk(channel, f->thread, sp, bp, &place);
+	if (agent_put(channel, CHANNEL_WORD0(resized ? CHANNEL_REALLOC_DONE : CHANNEL_ALLOC, block),
+		      f->size, hash, CHANNEL_WORD3(thread, place, sp)) &&
+	    sampled && block)
+		sample_filter_drop(filter_of(channel), block);
+	if (sampled)
+		f->thread->fresh = f->thread->countdown;
 }
 
 int agent_after(struct agent_frame *f, uint64_t result, uint64_t bp)

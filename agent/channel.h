@@ -43,23 +43,28 @@
 #define CHANNEL_HEAD_AT   320
 #define CHANNEL_RING_AT   4096
 
+#define CHANNEL_THREADS_BITS     12
+#define CHANNEL_THREAD_SHIFT     6 /* log2 of the size of struct channel_thread */
+#define CHANNEL_THREAD_OPEN      16
+#define CHANNEL_THREAD_COUNTDOWN 24
+#define CHANNEL_MULTIPLIER       0x9e3779b97f4a7c15 /* 2^64 / golden ratio (Knuth) */
+
 #ifndef __ASSEMBLER__
 #include <stddef.h>
 #include <stdint.h>
 
 #define CHANNEL_MAGIC 0x6c656e6e61686320ULL
 
-#define CHANNEL_THREADS_BITS 12
-#define CHANNEL_THREADS      (1U << CHANNEL_THREADS_BITS)
-#define CHANNEL_KNOWN        (1U << 18)
-#define CHANNEL_RULES_BITS   14
-#define CHANNEL_RULES        (1U << CHANNEL_RULES_BITS)
-#define CHANNEL_RANGES       1024U
-#define CHANNEL_FILTER       (1U << 16)
-#define CHANNEL_MODULES      2048U
-#define CHANNEL_MEMOS        256U
-#define CHANNEL_MEMO_SIZE    22528U
-#define CHANNEL_DEPTH_MAX    256U
+#define CHANNEL_THREADS    (1U << CHANNEL_THREADS_BITS)
+#define CHANNEL_KNOWN      (1U << 18)
+#define CHANNEL_RULES_BITS 14
+#define CHANNEL_RULES      (1U << CHANNEL_RULES_BITS)
+#define CHANNEL_RANGES     1024U
+#define CHANNEL_FILTER     (1U << 16)
+#define CHANNEL_MODULES    2048U
+#define CHANNEL_MEMOS      256U
+#define CHANNEL_MEMO_SIZE  22528U
+#define CHANNEL_DEPTH_MAX  256U
 
 #define CHANNEL_LINE __attribute__((aligned(64)))
 
@@ -110,7 +115,7 @@ enum channel_kind {
 	CHANNEL_VOID,   /* nothing: the thread was interrupted, and has written another one */
 	CHANNEL_ALLOC,  /* address, size, hash, thread + known index */
 	CHANNEL_FAILED, /* -, size, -, thread */
-	CHANNEL_FREE,   /* address, sp at the entry, caller, thread */
+	CHANNEL_FREE, /* address, sp at the entry, caller, thread + CHANNEL_NEXT or CHANNEL_NO_PLACE */
 	CHANNEL_REALLOC_BEGIN,  /* old address, sp at the entry, -, thread */
 	CHANNEL_REALLOC_DONE,   /* new address or 0, size, hash, thread + known index */
 	CHANNEL_REALLOC_FAILED, /* -, size, -, thread */
@@ -144,6 +149,8 @@ struct channel_record {
 #define CHANNEL_WORD3(thread, place, sp)                                                           \
 	((uint64_t)CHANNEL_SP_TAG(sp) << 40 | (uint64_t)((place)&0xffffff) << 16 | (thread))
 #define CHANNEL_NO_PLACE 0xffffffU
+/* In its place, of a FREE: with sampling, the thread has allocated nothing since its last call that was recorded. */
+#define CHANNEL_NEXT 0xfffffeU
 
 /* One thread of the target as the agent knows it: by its thread pointer (fs base). */
 struct channel_thread {
@@ -153,15 +160,21 @@ struct channel_thread {
 	int64_t countdown; /* bytes to the next sample */
 	uint64_t random;   /* state of its generator, 0: not begun */
 	uint64_t memo;     /* its memo, counted from 1; 0: none so far */
-	uint64_t unused[2];
+	int64_t fresh;     /* what countdown was after its last call that was sampled */
+	uint64_t unused;
 };
+
+_Static_assert(sizeof(struct channel_thread) == 1U << CHANNEL_THREAD_SHIFT, "as the code has it");
+_Static_assert(offsetof(struct channel_thread, open) == CHANNEL_THREAD_OPEN, "as the code has it");
+_Static_assert(offsetof(struct channel_thread, countdown) == CHANNEL_THREAD_COUNTDOWN,
+	       "as the code has it");
 
 /* It is in one of so many places from its first one on. */
 #define CHANNEL_THREAD_PROBES 16U
 
 static inline uint32_t channel_thread_first(uint64_t key)
 {
-	return (uint32_t)(key * 0x9e3779b97f4a7c15ULL >> (64 - CHANNEL_THREADS_BITS));
+	return (uint32_t)(key * CHANNEL_MULTIPLIER >> (64 - CHANNEL_THREADS_BITS));
 }
 
 /*

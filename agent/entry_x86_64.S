@@ -73,6 +73,87 @@ agent_put_done:
 	.cfi_endproc
 
 /*
+ * With sampling: a call that nearly always is not recorded. What decides about it (agent/sample.h,
+ * agent/sample_filter.h) is done here with two registers, and if it is as always, the
+ * function goes on with no frame of ours; if not, agent_enter begins anew.
+ *
+ * The registers' values are in the red zone, which no signal touches. Nothing of a
+ * thread's entry is changed but its countdown, by one store of what was read: a
+ * handler that allocates in between is forgotten, and one that was sampled keeps its
+ * record.
+ */
+#define SAVED_RCX  -8
+#define SAVED_RDX  -16
+#define SAVED_SLOT -24
+
+	.macro	sample_save
+	mov	%rax, SAVED_SLOT(%rsp)
+	mov	%rcx, SAVED_RCX(%rsp)
+	mov	%rdx, SAVED_RDX(%rsp)
+	.endm
+
+	.macro	sample_pass
+	mov	SAVED_RCX(%rsp), %rcx
+	mov	SAVED_RDX(%rsp), %rdx
+	mov	(%rsp), %rax
+	lea	8(%rsp), %rsp
+	.cfi_remember_state
+	.cfi_def_cfa_offset 8
+	jmp	*(SAVED_SLOT - 8)(%rsp)
+	.cfi_restore_state
+	.endm
+
+	.org	agent_start + AGENT_ENTRY_SAMPLE_SIZE, 0xcc
+	.cfi_startproc
+	.cfi_def_cfa_offset 16
+	sample_save
+	mov	%rdi, %rcx
+1:	cmpq	$0, agent_control + AGENT_CONTROL_THREADS(%rip)
+	je	2f
+	/* By the ABI the thread pointer points to itself; memattach has seen that it does. */
+	mov	%fs:0, %rax
+	movabs	$CHANNEL_MULTIPLIER, %rdx
+	imul	%rax, %rdx
+	shr	$(64 - CHANNEL_THREADS_BITS), %rdx
+	shl	$CHANNEL_THREAD_SHIFT, %rdx
+	add	agent_control + AGENT_CONTROL_THREADS(%rip), %rdx
+	cmp	%rax, (%rdx)
+	jne	3f
+	cmpq	$0, CHANNEL_THREAD_OPEN(%rdx)
+	jne	3f
+	mov	CHANNEL_THREAD_COUNTDOWN(%rdx), %rax
+	sub	%rcx, %rax
+	jbe	3f
+	mov	%rax, CHANNEL_THREAD_COUNTDOWN(%rdx)
+2:	sample_pass
+3:	mov	SAVED_RCX(%rsp), %rcx
+	mov	SAVED_RDX(%rsp), %rdx
+	mov	SAVED_SLOT(%rsp), %rax
+	jmp	agent_enter
+
+	.org	agent_start + AGENT_ENTRY_SAMPLE_PRODUCT, 0xcc
+	sample_save
+	mov	%rdi, %rcx
+	imul	%rsi, %rcx
+	jno	1b
+	jmp	3b
+
+	.org	agent_start + AGENT_ENTRY_SAMPLE_FREE, 0xcc
+	sample_save
+	mov	agent_control + AGENT_CONTROL_FILTER(%rip), %rdx
+	test	%rdx, %rdx
+	je	4f
+	movabs	$CHANNEL_MULTIPLIER, %rax
+	mov	%rdi, %rcx
+	shr	$4, %rcx
+	imul	%rax, %rcx
+	shr	$48, %rcx
+	cmpb	$0, (%rdx, %rcx)
+	jne	3b
+4:	sample_pass
+	.cfi_endproc
+
+/*
  * A call of a probed function. The stub has pushed rax and loaded it with its
  * slot. Every register is to be as it was when the displaced instructions run,
  * and every one but the flags when the function has returned.

@@ -7,18 +7,18 @@
  * offsets from the bottom. The size is one that keeps the stack aligned for the
  * function that is called with this above its own return address.
  */
-#define AGENT_FRAME      120
+#define AGENT_FRAME      136
 #define AGENT_FRAME_CODE 0
-#define AGENT_FRAME_SLOT 40
-#define AGENT_FRAME_R11  48
-#define AGENT_FRAME_R10  56
-#define AGENT_FRAME_R9   64
-#define AGENT_FRAME_R8   72
-#define AGENT_FRAME_RDI  80
-#define AGENT_FRAME_RSI  88
-#define AGENT_FRAME_RDX  96
-#define AGENT_FRAME_RCX  104
-#define AGENT_FRAME_RAX  112
+#define AGENT_FRAME_SLOT 56
+#define AGENT_FRAME_R11  64
+#define AGENT_FRAME_R10  72
+#define AGENT_FRAME_R9   80
+#define AGENT_FRAME_R8   88
+#define AGENT_FRAME_RDI  96
+#define AGENT_FRAME_RSI  104
+#define AGENT_FRAME_RDX  112
+#define AGENT_FRAME_RCX  120
+#define AGENT_FRAME_RAX  128
 
 #ifndef __ASSEMBLER__
 #include <stddef.h>
@@ -26,12 +26,21 @@
 
 #include "agent/abi.h"
 
+/* With sampling, what of a call is recorded. */
+enum agent_part {
+	AGENT_NOTHING,
+	AGENT_OLD, /* that a realloc has taken the old block away */
+	AGENT_NEW, /* the new block, and the old one if there is one in frame.block */
+};
+
 struct agent_frame {
-	uint64_t code;                 /* what is called: the slot's code, or its nothrow form */
-	uint64_t size;                 /* what the call asks for */
-	uint64_t block;                /* realloc: the old block, if it is recorded */
-	uint64_t open;                 /* channel_thread.open as it was before */
-	struct channel_thread *thread; /* NULL: the call is not recorded */
+	uint64_t code;  /* what is called: the slot's code, or its nothrow form */
+	uint64_t size;  /* what the call asks for */
+	uint64_t block; /* realloc: the old block, if it is recorded */
+	uint64_t open;  /* channel_thread.open as it was before */
+	struct channel_thread *thread;
+	uint64_t part; /* with sampling: enum agent_part */
+	uint64_t unused;
 	const struct agent_slot *slot;
 	uint64_t r11, r10, r9, r8, rdi, rsi, rdx, rcx, rax;
 	uint64_t caller; /* the return address: no part of ours */

@@ -91,7 +91,7 @@ static inline uint64_t sample_log(uint64_t random)
 }
 
 /* A gap in bytes, at least 1: the sample stands on the last of them. mean from 1 to SAMPLE_MEAN_MAX. */
-static inline int64_t sample_gap(uint64_t *random, uint64_t mean)
+static __attribute__((noinline, unused)) int64_t sample_gap(uint64_t *random, uint64_t mean)
 {
 	uint64_t log = sample_log(sample_random(random));
 
@@ -102,8 +102,10 @@ static inline int64_t sample_gap(uint64_t *random, uint64_t mean)
  * Begins a thread: its generator and its first gap. Threads and runs shall differ
  * in one of the three numbers at least (its key; a secret of the run; rdtsc).
  */
-static inline void sample_begin(int64_t *countdown, uint64_t *random, uint64_t mean, uint64_t key,
-				uint64_t seed, uint64_t cycles)
+static __attribute__((noinline, cold, unused)) void sample_begin(int64_t *countdown,
+								 uint64_t *random, uint64_t mean,
+								 uint64_t key, uint64_t seed,
+								 uint64_t cycles)
 {
 	uint64_t x = key;
 
@@ -143,9 +145,15 @@ static __attribute__((noinline, cold, unused)) bool sample_due(int64_t *countdow
  */
 static inline bool sample_step(int64_t *countdown, uint64_t *random, uint64_t mean, uint64_t size)
 {
-	if (__builtin_expect(size >= (uint64_t)*countdown, 0))
+	/*
+	 * Read once: whatever a handler does meanwhile is overwritten, and what stands there
+	 * is the rest of a gap, never less than 1.
+	 */
+	uint64_t left = (uint64_t)__atomic_load_n(countdown, __ATOMIC_RELAXED);
+
+	if (__builtin_expect(size >= left, 0))
 		return sample_due(countdown, random, mean, size);
-	*countdown -= (int64_t)size;
+	__atomic_store_n(countdown, (int64_t)(left - size), __ATOMIC_RELAXED);
 	return false;
 }
 

@@ -25,7 +25,8 @@ _Static_assert(CHANNEL_FILTER == 1U << 16, "the index has 16 bits");
 /* Which byte of the filter counts the block at address. Blocks are 16 bytes apart, mostly. */
 static inline uint32_t sample_filter_index(uint64_t address)
 {
-	return (uint32_t)((address >> 4) * 0x9e3779b97f4a7c15ULL >> 48);
+	/* agent/entry_x86_64.S has this, too. */
+	return (uint32_t)((address >> 4) * CHANNEL_MULTIPLIER >> 48);
 }
 
 /* May the block at address have been recorded? If not, its free need not be. */

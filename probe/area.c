@@ -217,16 +217,15 @@ void areas_undo_trap(const struct areas *areas, struct thread *thread)
 	}
 }
 
-int areas_switch(struct areas *areas, u64 channel)
+int areas_switch(struct areas *areas, const struct agent_control *control)
 {
 	int first = 0;
 
-	areas->channel = channel;
+	areas->control = *control;
 	for (size_t i = 0; i < areas->n && areas->jumps; i++) {
-		struct agent_control control = {.channel = channel};
 		int ret = proc_mem_write(tracee_mem(areas->tracee),
-					 areas->items[i].start + AGENT_CONTROL, &control,
-					 sizeof(control));
+					 areas->items[i].start + AGENT_CONTROL, &areas->control,
+					 sizeof(areas->control));
 
 		if (ret && !first)
 			first = ret;
@@ -236,7 +235,7 @@ int areas_switch(struct areas *areas, u64 channel)
 
 void areas_forget(struct areas *areas)
 {
-	areas->channel = 0;
+	areas->control = (struct agent_control){0};
 	areas->n = 0;
 	areas->free_n = 0;
 	areas->refused = false;

@@ -64,9 +64,9 @@ struct inject_place areas_place(const struct areas *areas, const struct thread *
 
 /*
  * Tells the agent of all areas, and of those to come, where the channel is: calls
- * are recorded. 0: they are passed on. 0 or -errno.
+ * are recorded. All 0: they are passed on. 0 or -errno.
  */
-int areas_switch(struct areas *areas, u64 channel);
+int areas_switch(struct areas *areas, const struct agent_control *control);
 
 /* Takes charge of an area that another memattach has left at start. 0 or -ENOMEM. */
 int areas_adopt(struct areas *areas, u64 start);

@@ -22,8 +22,8 @@ struct areas {
 	u64 *free_slots;
 	size_t free_n, free_cap;
 	bool refused;
-	bool jumps;  /* areas get a control page */
-	u64 channel; /* what its word says */
+	bool jumps;                   /* areas get a control page */
+	struct agent_control control; /* what it says */
 };
 
 /* Whether a slot near start can reach what an instruction near address reaches. */

@@ -149,7 +149,7 @@ static int furnish_control(struct areas *areas, const struct inject_place *place
 	if (ret == 0)
 		ret = inject_checked(place, &advise, "have a page wiped in its children", &result,
 				     err);
-	return ret ? ret : areas_switch(areas, areas->channel);
+	return ret ? ret : areas_switch(areas, &areas->control);
 }
 
 /* Fills a fresh area: header, code, and a link from the one before. */

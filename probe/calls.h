@@ -14,6 +14,12 @@
  * allocator with a stack pointer at or above that of the open call, that call
  * was left without returning (longjmp, exception) and is dropped.
  */
+enum call_part {
+	CALL_WHOLE, /* recorded with its stack */
+	CALL_OLD_BLOCK, /* with sampling: a realloc that takes a recorded block away, and gives one that is not */
+	CALL_UNRECORDED, /* with sampling: nothing; its return is not watched */
+};
+
 struct call {
 	u64 sp;    /* at the entry, pointing to the return address */
 	u64 ret;   /* the return address */
@@ -23,6 +29,7 @@ struct call {
 	u64 out;   /* posix_memalign: where the result goes */
 	u32 stack; /* id */
 	u8 kind;   /* enum call_kind */
+	u8 part;   /* enum call_part */
 	bool has_out;
 	bool hardware; /* the return is watched by a debug register, not a breakpoint */
 	bool frees;    /* realloc: a failure frees the block */
@@ -46,6 +53,9 @@ struct calls {
 	u64 said_pc, said_sp, said_block;
 	/* The last free, unless another call came after it; and its stack pointer. */
 	u64 last_free, last_free_sp;
+	/* With sampling, see agent/sample.h; and countdown as it was after the last sample. */
+	s64 countdown, fresh;
+	u64 random;
 };
 
 /* Drops the calls at and above position n; dropped is called for each. */

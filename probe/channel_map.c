@@ -154,6 +154,7 @@ int channel_map_create(struct channel_map *map, const struct inject_place *place
 	if (ret == 0) {
 		fill(map->ours, &layout, settings);
 		map->threads = (struct channel_thread *)((char *)map->ours + layout.threads);
+		map->filter = (u8 *)map->ours + layout.filter;
 		ret = map_theirs(map, place, fd, size, err);
 	}
 	undo = close_theirs(place, fd, ret ? NULL : err);

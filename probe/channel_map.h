@@ -19,6 +19,7 @@ struct channel_map {
 	size_t size;
 	u64 theirs;                     /* its address in the target */
 	struct channel_thread *threads; /* CHANNEL_THREADS of them, on our side */
+	u8 *filter;                     /* CHANNEL_FILTER, likewise */
 };
 
 /* By this it is known among the mappings and descriptors of the target: "/memfd:" CHANNEL_NAME. */

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/vec.h"
+#include "agent/frame.h"
 #include "probe/agent_rows.h"
 #include "probe/probes_internal.h"
 
@@ -122,6 +123,8 @@ static int open_channel(struct probes *probes, struct thread *thread, struct err
 		return 0;
 	ret = jumps_open(probes->jumps, thread, err);
 	if (ret == 0)
+		probes_fill_filter(probes);
+	if (ret == 0)
 		ret = probes->host.each_module(probes->host.ctx, add_module, probes);
 	if (ret == 0)
 		probes_publish(probes);
@@ -140,7 +143,7 @@ static int consider_all(struct probes *probes, struct thread *thread)
 	if (ret)
 		return ret;
 	for (size_t i = 0; i < probes->considered_n && !ret; i++)
-		ret = jumps_consider(probes->jumps, &plan, &probes->considered[i]);
+		ret = jumps_consider(probes->jumps, &plan, &probes->considered[i], thread);
 	jump_plan_deinit(&plan);
 	probes_forget_functions(probes);
 	return ret;
@@ -220,6 +223,18 @@ static struct channel_thread *entry_of(const struct probes *probes, struct threa
 	return NULL;
 }
 
+bool probes_has_open_call(const struct probes *probes, struct thread *thread)
+{
+	const struct channel_thread *entry = entry_of(probes, thread);
+	u64 area, address, open = entry ? __atomic_load_n(&entry->open, __ATOMIC_RELAXED) : 0;
+
+	/* It may have been left by longjmp: its return address must still be there. */
+	return open &&
+	       proc_mem_read(tracee_mem(probes->tracee), open - AGENT_FRAME - sizeof(address),
+			     &address, sizeof(address)) == (ssize_t)sizeof(address) &&
+	       areas_find(probes->areas, address, &area);
+}
+
 u32 probes_thread_number(const struct probes *probes, struct thread *thread)
 {
 	const struct channel_thread *entry = entry_of(probes, thread);
@@ -245,7 +260,7 @@ void probes_thread_exits(struct probes *probes, struct thread *thread)
 			&jumps_channel(probes->jumps)->ours->memos_taken[(memo - 1) / 64],
 			~(1ULL << (memo - 1) % 64), __ATOMIC_RELAXED);
 	entry->stack = entry->open = 0;
-	entry->countdown = 0;
+	entry->countdown = entry->fresh = 0;
 	entry->random = 0;
 	__atomic_store_n(&entry->key, 0, __ATOMIC_RELEASE);
 }

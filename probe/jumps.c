@@ -117,9 +117,45 @@ static enum agent_shape shape_of(const struct call_spec *spec)
 	}
 }
 
+/*
+ * Whether the first word at the thread pointer is its own address, as the ABI has it:
+ * not before the C library has set it up, and never in a program without one.
+ */
+static bool has_thread_pointer(const struct jumps *j, struct thread *thread)
+{
+	u64 fs_base, word;
+
+	if (tracee_get_regs(thread))
+		return false;
+	fs_base = thread->regs.u.fs_base;
+	return fs_base &&
+	       proc_mem_read(tracee_mem(j->tracee), fs_base, &word, sizeof(word)) ==
+		       (ssize_t)sizeof(word) &&
+	       word == fs_base;
+}
+
+/* Where the stub leads to: with sampling there is a short way for common shapes. */
+static u64 entry_of(const struct jumps *j, const struct agent_slot *slot, struct thread *thread)
+{
+	bool leaf = slot->flags & AGENT_SLOT_LEAF;
+
+	if (!j->config.sample)
+		return AGENT_ENTRY_CALL;
+	if (slot->shape == AGENT_SHAPE_FREE && slot->ptr == 1)
+		return AGENT_ENTRY_SAMPLE_FREE;
+	if (!leaf || (slot->shape != AGENT_SHAPE_ALLOC && slot->shape != AGENT_SHAPE_NEW) ||
+	    !has_thread_pointer(j, thread))
+		return AGENT_ENTRY_CALL;
+	if (slot->size == 1 && !slot->count)
+		return AGENT_ENTRY_SAMPLE_SIZE;
+	return slot->size + slot->count == 3 && slot->size && slot->count
+		       ? AGENT_ENTRY_SAMPLE_PRODUCT
+		       : AGENT_ENTRY_CALL;
+}
+
 /* Completes the slot of the function's breakpoint: what the agent has to know, and the stub. */
 static int write_stub(struct jumps *j, const struct breakpoint *bp,
-		      const struct probe_function *function, bool leaf)
+		      const struct probe_function *function, bool leaf, struct thread *thread)
 {
 	const struct call_spec *spec = &bp->spec;
 	struct agent_slot slot;
@@ -137,12 +173,12 @@ static int write_stub(struct jumps *j, const struct breakpoint *bp,
 	slot.count = spec->count;
 	slot.out = spec->out;
 	slot.nothrow = function->nothrow;
-	jump_encode_stub(slot.stub, bp->slot, area + AGENT_CODE + AGENT_ENTRY_CALL);
+	jump_encode_stub(slot.stub, bp->slot, area + AGENT_CODE + entry_of(j, &slot, thread));
 	return areas_write_slot(j->areas, bp->slot, bp->address, &slot);
 }
 
 int jumps_consider(struct jumps *j, const struct jump_plan *plan,
-		   const struct probe_function *function)
+		   const struct probe_function *function, struct thread *thread)
 {
 	const struct breakpoint *bp = breakpoints_find(j->breakpoints, function->address);
 	const char *why = NULL;
@@ -158,7 +194,7 @@ int jumps_consider(struct jumps *j, const struct jump_plan *plan,
 		return refuse(j, function, why);
 	if (vec_reserve((void **)&j->items, &j->cap, j->n + 1, sizeof(*j->items)))
 		return -ENOMEM;
-	ret = write_stub(j, bp, function, leaf);
+	ret = write_stub(j, bp, function, leaf, thread);
 	if (ret)
 		return refuse(j, function, "its slot cannot be written");
 	j->items[j->n++] = (struct jump){
@@ -181,8 +217,9 @@ struct covered {
 	bool *busy; /* by number of the range */
 };
 
-static void mark_busy(void *ctx, size_t number)
+static void mark_busy(void *ctx, size_t number, u64 at)
 {
+	(void)at;
 	((struct covered *)ctx)->busy[number] = true;
 }
 
@@ -285,6 +322,23 @@ static int retire_returns(struct jumps *j)
 	return first;
 }
 
+static u64 theirs(const struct channel_map *map, const void *ours)
+{
+	return map->theirs + (u64)((const char *)ours - (const char *)map->ours);
+}
+
+static int switch_on(struct jumps *j)
+{
+	const struct channel_map *map = &j->channel;
+	struct agent_control control = {.channel = map->theirs};
+
+	if (j->config.sample) {
+		control.threads = theirs(map, map->threads);
+		control.filter = theirs(map, map->filter);
+	}
+	return areas_switch(j->areas, &control);
+}
+
 int jumps_patch(struct jumps *j, struct err *err)
 {
 	_cleanup_free_ struct address_range *ranges = calloc(j->n + 1, sizeof(*ranges));
@@ -301,7 +355,7 @@ int jumps_patch(struct jumps *j, struct err *err)
 	address_ranges_sort(ranges, covered.n);
 	ret = look_at_threads(j, &covered);
 	if (ret == 0)
-		ret = areas_switch(j->areas, j->channel.theirs);
+		ret = switch_on(j);
 	if (ret == 0)
 		ret = patch_idle(j, &covered);
 	if (ret == 0)
@@ -326,7 +380,9 @@ void jumps_forget_module(struct jumps *j, u32 module)
 
 int jumps_switch_off(struct jumps *j)
 {
-	return jumps_is_open(j) ? areas_switch(j->areas, 0) : 0;
+	static const struct agent_control off;
+
+	return jumps_is_open(j) ? areas_switch(j->areas, &off) : 0;
 }
 
 int jumps_close(struct jumps *j, struct thread *thread, struct err *err)

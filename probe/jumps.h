@@ -39,10 +39,10 @@ bool jumps_is_open(const struct jumps *jumps);
 
 /*
  * The function at function->address, on which there is a breakpoint, is to become
- * a jump if it can. Says with -v why it cannot. 0 or -ENOMEM.
+ * a jump if it can. Says with -v why it cannot. thread is a stopped one. 0 or -ENOMEM.
  */
 int jumps_consider(struct jumps *jumps, const struct jump_plan *plan,
-		   const struct probe_function *function);
+		   const struct probe_function *function, struct thread *thread);
 
 /* Whether there are some that jumps_patch would patch. */
 bool jumps_waiting(const struct jumps *jumps);

@@ -72,6 +72,10 @@ bool nesting_is_nested(struct probes *probes, struct thread *thread, struct call
 	enum unwind_end end;
 	u32 n;
 
+	/* Its return is not watched: it has been left, mostly, and something else stands there. */
+	if (open->part == CALL_UNRECORDED && alive > calls->barrier &&
+	    nesting_return_address(probes, open->sp) != open->ret)
+		return false;
 	end = nesting_walk(probes, thread, entry, NESTING_DEPTH, &n);
 	if (alive == calls->barrier) {
 		if (walked_through(probes, n, calls->interrupted))

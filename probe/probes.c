@@ -16,8 +16,10 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
 
 #include "attach/ptrace.h"
+#include "base/clock.h"
 #include "probe/agent_service_x86_64.h"
 #include "probe/debug_register_x86_64.h"
 #include "probe/nesting.h"
@@ -36,6 +38,8 @@ struct probes *probes_create(struct tracee *tracee, struct unwinder *unwinder,
 	probes->unwinder = unwinder;
 	probes->config = *config;
 	probes->host = *host;
+	if (getrandom(&probes->sample_seed, sizeof(probes->sample_seed), GRND_NONBLOCK) < 0)
+		probes->sample_seed = clock_ns();
 	probes->areas = areas_create(tracee, config->mode != PROBES_TRAP, err);
 	if (probes->areas)
 		probes->breakpoints = breakpoints_create(tracee, probes->areas, err);
@@ -171,7 +175,7 @@ static int watch_return(struct probes *probes, struct thread *thread, struct cal
 	struct breakpoint *bp = breakpoints_find(probes->breakpoints, call->ret);
 	u32 module;
 
-	if (bp) {
+	if (bp && !bp->lifted) {
 		bp->uses |= USE_RETURN;
 		return 0;
 	}
@@ -239,7 +243,14 @@ static void open_call(struct probes *probes, struct thread *thread, struct calls
 		call->has_out = true;
 		call->out = regs_argument(regs, spec->out);
 	}
-	if (record_stack(probes, thread, call, entry)) {
+	call->part = probes_sample(probes, calls, call);
+	if (call->part != CALL_WHOLE)
+		call->ret = nesting_return_address(probes, call->sp);
+	if (call->part == CALL_UNRECORDED) {
+		calls->n += call->ret != 0;
+		return;
+	}
+	if (call->part == CALL_WHOLE && record_stack(probes, thread, call, entry)) {
 		lost(probes, "a call stack could not be recorded");
 		return;
 	}
@@ -299,6 +310,11 @@ static void on_entry(struct probes *probes, struct thread *thread, const struct 
 		lost(probes, "out of memory");
 		return;
 	}
+	/* Nearly all frees, with sampling. */
+	event.address = spec->kind == CALL_FREE ? regs_argument(&thread->regs, spec->ptr) : 0;
+	if (probes->config.sample && spec->kind == CALL_FREE && !spec->nests &&
+	    !probes->host.has(probes->host.ctx, event.address))
+		return;
 	if (nesting_is_tail_call(probes, calls, entry, sp))
 		return;
 	alive = calls_alive(calls, sp);
@@ -311,9 +327,9 @@ static void on_entry(struct probes *probes, struct thread *thread, const struct 
 		open_call(probes, thread, calls, spec, entry);
 		return;
 	}
-	event.address = regs_argument(&thread->regs, spec->ptr);
 	if (event.address && !was_said(calls, entry, sp, event.address)) {
 		event.sp = sp;
+		event.next = calls->countdown == calls->fresh;
 		event.again = calls->last_free == event.address && sp <= calls->last_free_sp;
 		calls->last_free = event.address;
 		calls->last_free_sp = sp;
@@ -344,7 +360,7 @@ static void close_call(struct probes *probes, struct thread *thread, struct call
 {
 	struct heap_event event;
 
-	if (call->kind == CALL_FREE)
+	if (call->kind == CALL_FREE || call->part == CALL_UNRECORDED)
 		return;
 	event = (struct heap_event){.thread = probes_thread_number(probes, thread),
 				    .address = result_of(probes, thread, call),
@@ -361,6 +377,10 @@ static void close_call(struct probes *probes, struct thread *thread, struct call
 	/* malloc(0) and realloc(NULL, 0) may return NULL without having failed. */
 	if (event.kind == HEAP_FAILED && call->size == 0)
 		return;
+	if (call->part == CALL_OLD_BLOCK)
+		event.address = 0;
+	if (event.address)
+		probes_block_comes(probes, event.address);
 	probes->host.event(probes->host.ctx, &event);
 }
 
@@ -383,6 +403,7 @@ static void on_return(struct probes *probes, struct thread *thread, u64 pc)
 	if (call.hardware)
 		debug_register_clear(thread, &calls->items[i]);
 	close_call(probes, thread, &call);
+	calls->fresh = call.part == CALL_WHOLE ? calls->countdown : calls->fresh;
 }
 
 bool probes_was_sent(const struct thread *thread, const struct breakpoint *bp)

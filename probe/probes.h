@@ -34,7 +34,8 @@ struct heap_event {
 	u64 address; /* ALLOC, FREE, REALLOC_BEGIN (old), REALLOC_DONE (new) */
 	u64 size;
 	bool again; /* FREE: of the block that this thread freed last, maybe one function calling another */
-	u64 sp;        /* FREE by a trap: at its entry, pointing to the return address */
+	bool next; /* FREE, with sampling: the thread has allocated nothing since its last sample */
+	u64 sp;    /* FREE by a trap: at its entry, pointing to the return address */
 	u64 caller;    /* FREE by a jump: the return address; else 0 */
 	u32 stack;     /* id given by the host: ALLOC, FAILED, REALLOC_DONE */
 	void *realloc; /* REALLOC_*: 64 bytes for the host, kept from BEGIN to the end of the call */
@@ -56,6 +57,9 @@ struct probe_host {
 	/* Around calls of stack, event, rendezvous and lost that are made for a breakpoint. */
 	void (*enter)(void *ctx);
 	void (*leave)(void *ctx);
+	/* With sampling: whether a block at address is on the books, and all that are. Between enter and leave. */
+	bool (*has)(void *ctx, u64 address);
+	void (*each_block)(void *ctx, void (*visit)(void *arg, u64 address), void *arg);
 	/* Events come now, all at about the same time. */
 	void (*batch)(void *ctx);
 	/* An event about the block at address will come soon. */
@@ -174,6 +178,9 @@ struct ring_reader *probes_reader(const struct probes *probes);
  */
 int probes_module_added(struct probes *probes, u32 id, u64 start, u64 end, struct err *err);
 void probes_publish(struct probes *probes);
+
+/* With sampling: a block that was recorded is off the books for good. */
+void probes_block_gone(const struct probes *probes, u64 address);
 
 /* A number for a thread, the same for what it does at breakpoints and what the agent records of it. */
 u32 probes_thread_number(const struct probes *probes, struct thread *thread);

@@ -2,7 +2,7 @@
 #ifndef MEMATTACH_PROBE_PROBES_INTERNAL_H
 #define MEMATTACH_PROBE_PROBES_INTERNAL_H
 
-/* Shared by probes.c, improve.c, remove.c and nesting.c, and by nothing else. */
+/* Shared by probes.c, probes_sample.c, improve.c, remove.c and nesting.c, and by nothing else. */
 #include "probe/area.h"
 #include "probe/breakpoints.h"
 #include "probe/calls.h"
@@ -24,6 +24,7 @@ struct probes {
 	bool areas_new;                 /* the agent's does not know of all of them yet */
 	struct probe_host host;
 	struct probes_config config;
+	u64 sample_seed;
 	u64 pcs[UNWIND_MAX_DEPTH + 1];
 };
 
@@ -38,6 +39,9 @@ int probes_note_function(struct probes *probes, const struct probe_function *fun
 void probes_forget_functions(struct probes *probes);
 void probes_forget_areas(struct probes *probes);
 
+/* Whether the agent has called a function for the thread that has not returned yet. */
+bool probes_has_open_call(const struct probes *probes, struct thread *thread);
+
 /*
  * If the kept stop of a thread is for a breakpoint of ours that was not served:
  * forgets it, with pc at the breakpoint.
@@ -46,5 +50,17 @@ void probes_undo_trap(struct probes *probes, struct thread *thread);
 
 /* Whether thread stands at a return that a debug register watches for us. */
 bool probes_watches(const struct thread *thread);
+
+/*
+ * With sampling: what of a call that begins is to be recorded, from call->ptr and call->size;
+ * ptr becomes 0 if that block is not on the books.
+ */
+enum call_part probes_sample(const struct probes *probes, struct calls *calls, struct call *call);
+
+/* A block is about to be recorded for a breakpoint: the agent must know that. */
+void probes_block_comes(const struct probes *probes, u64 address);
+
+/* The channel is there: the agent must know of all blocks recorded so far. */
+void probes_fill_filter(struct probes *probes);
 
 #endif
