@@ -217,9 +217,8 @@ struct covered {
 	bool *busy; /* by number of the range */
 };
 
-static void mark_busy(void *ctx, size_t number, u64 at)
+static void mark_busy(void *ctx, size_t number)
 {
-	(void)at;
 	((struct covered *)ctx)->busy[number] = true;
 }
 
