@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/vec.h"
+#include "agent/frame.h"
 #include "probe/agent_rows.h"
 #include "probe/probes_internal.h"
 
@@ -220,6 +221,18 @@ static struct channel_thread *entry_of(const struct probes *probes, struct threa
 			return entry;
 	}
 	return NULL;
+}
+
+bool probes_has_open_call(const struct probes *probes, struct thread *thread)
+{
+	const struct channel_thread *entry = entry_of(probes, thread);
+	u64 area, address, open = entry ? __atomic_load_n(&entry->open, __ATOMIC_RELAXED) : 0;
+
+	/* It may have been left by longjmp: its return address must still be there. */
+	return open &&
+	       proc_mem_read(tracee_mem(probes->tracee), open - AGENT_FRAME - sizeof(address),
+			     &address, sizeof(address)) == (ssize_t)sizeof(address) &&
+	       areas_find(probes->areas, address, &area);
 }
 
 u32 probes_thread_number(const struct probes *probes, struct thread *thread)

@@ -217,8 +217,9 @@ struct covered {
 	bool *busy; /* by number of the range */
 };
 
-static void mark_busy(void *ctx, size_t number)
+static void mark_busy(void *ctx, size_t number, u64 at)
 {
+	(void)at;
 	((struct covered *)ctx)->busy[number] = true;
 }
 

@@ -39,6 +39,9 @@ int probes_note_function(struct probes *probes, const struct probe_function *fun
 void probes_forget_functions(struct probes *probes);
 void probes_forget_areas(struct probes *probes);
 
+/* Whether the agent has called a function for the thread that has not returned yet. */
+bool probes_has_open_call(const struct probes *probes, struct thread *thread);
+
 /*
  * If the kept stop of a thread is for a breakpoint of ours that was not served:
  * forgets it, with pc at the breakpoint.

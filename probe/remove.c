@@ -73,8 +73,8 @@ static struct thread *caller(struct threads *threads)
 
 /*
  * Will the thread come back to an area? A walk of its stack tells. One that does
- * not get to its end is not believed; then any address of an area on the stack counts,
- * though it may be a remnant.
+ * not get to its end is not believed; then it is asked whether the agent has
+ * noted a call that is still open, and whether a signal has interrupted our code.
  */
 static int is_inside(struct probes *probes, struct thread *thread, const struct maps *maps,
 		     const struct address_range *ranges, size_t n, bool *inside)
@@ -93,8 +93,10 @@ static int is_inside(struct probes *probes, struct thread *thread, const struct 
 	*inside = unwinder_met_agent(probes->unwinder);
 	if (*inside || end == UNWIND_OUTERMOST)
 		return 0;
-	return stack_scan_leads_to(maps, tracee_mem(probes->tracee), regs_sp(&thread->regs), ranges,
-				   n, inside);
+	*inside = probes_has_open_call(probes, thread);
+	return *inside ? 0
+		       : stack_scan_interrupted(maps, tracee_mem(probes->tracee),
+						regs_sp(&thread->regs), ranges, n, inside);
 }
 
 static int somebody_inside(struct probes *probes, bool *inside)

@@ -38,7 +38,7 @@ int address_ranges_find(const struct address_range *ranges, size_t n, u64 addres
 
 int stack_scan(const struct maps *maps, const struct proc_mem *mem, u64 sp,
 	       const struct address_range *ranges, size_t n,
-	       void (*found)(void *ctx, size_t number), void *ctx)
+	       void (*found)(void *ctx, size_t number, u64 at), void *ctx)
 {
 	const struct map *map = maps_find(maps, sp);
 	u64 end, low, high, words[2048];
@@ -61,7 +61,7 @@ int stack_scan(const struct maps *maps, const struct proc_mem *mem, u64 sp,
 				continue;
 			number = address_ranges_find(ranges, n, words[i]);
 			if (number >= 0)
-				found(ctx, (size_t)number);
+				found(ctx, (size_t)number, sp + (u64)i * sizeof(words[0]));
 		}
 		if (got < (ssize_t)want)
 			break;
@@ -69,14 +69,30 @@ int stack_scan(const struct maps *maps, const struct proc_mem *mem, u64 sp,
 	return 0;
 }
 
-static void note(void *ctx, size_t number)
+/* From rip to cs in the registers of struct ucontext; and the selector of 64-bit code. */
+#define RIP_TO_CS 16
+#define USER_CS   0x33
+
+struct search {
+	const struct proc_mem *mem;
+	bool *found;
+};
+
+static void look_for_frame(void *ctx, size_t number, u64 at)
 {
+	struct search *search = ctx;
+	u64 cs;
+
 	(void)number;
-	*(bool *)ctx = true;
+	if (proc_mem_read(search->mem, at + RIP_TO_CS, &cs, sizeof(cs)) == (ssize_t)sizeof(cs) &&
+	    (cs & 0xffff) == USER_CS)
+		*search->found = true;
 }
 
-int stack_scan_leads_to(const struct maps *maps, const struct proc_mem *mem, u64 sp,
-			const struct address_range *ranges, size_t n, bool *found)
+int stack_scan_interrupted(const struct maps *maps, const struct proc_mem *mem, u64 sp,
+			   const struct address_range *ranges, size_t n, bool *found)
 {
-	return stack_scan(maps, mem, sp, ranges, n, note, found);
+	struct search search = {mem, found};
+
+	return stack_scan(maps, mem, sp, ranges, n, look_for_frame, &search);
 }

@@ -20,15 +20,20 @@ int address_ranges_find(const struct address_range *ranges, size_t n, u64 addres
 /*
  * Looks at each word of a stopped thread's stack, from its stack pointer to the
  * end of the mapping (8 MB at most), and calls found for each that is an address in
- * one of the sorted ranges, with its number: a return address, the pc that a signal
+ * one of the sorted ranges, with its number and where it stands: a return address, the pc that a signal
  * handler will go back to, or a number that looks like one. 0 or -errno.
  */
 int stack_scan(const struct maps *maps, const struct proc_mem *mem, u64 sp,
 	       const struct address_range *ranges, size_t n,
-	       void (*found)(void *ctx, size_t number), void *ctx);
+	       void (*found)(void *ctx, size_t number, u64 at), void *ctx);
 
-/* Whether stack_scan finds any. 0 or -errno. */
-int stack_scan_leads_to(const struct maps *maps, const struct proc_mem *mem, u64 sp,
-			const struct address_range *ranges, size_t n, bool *found);
+/*
+ * Whether a signal handler on that stack will go back to an address in one of the
+ * ranges: the address stands where the kernel saves rip, with the selector of the
+ * code segment two words further. Of other addresses there are remnants on every
+ * stack. 0 or -errno.
+ */
+int stack_scan_interrupted(const struct maps *maps, const struct proc_mem *mem, u64 sp,
+			   const struct address_range *ranges, size_t n, bool *found);
 
 #endif
