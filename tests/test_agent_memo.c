@@ -68,13 +68,65 @@ static void fill_stack(struct synthetic *s, u64 from, u32 words)
 		*syn_word(at) = syn_below(s, 4) ? random_word(s) : near(s, at);
 }
 
+static void change_words(struct synthetic *s, u64 sp)
+{
+	for (u32 n = 1 + syn_below(s, 3); n > 0; n--) {
+		u64 *word = syn_word(sp + 8ULL * syn_below(s, 200));
+		u64 function = (*word - SYN_CODE) / SYN_FUNCTION;
+
+		/* Often by a function that has the same rule. */
+		if (function < SYN_FUNCTIONS - 16 && syn_below(s, 3))
+			*word = syn_pc((u32)function + 16);
+		else
+			*word = random_word(s);
+	}
+}
+
+/* What a program does between two calls. */
+static void change(struct synthetic *s, u64 *sp, u64 *bp)
+{
+	u32 n = 1 + syn_below(s, 12);
+
+	switch (syn_below(s, 8)) {
+	case 0: /* the same again */
+		break;
+	case 1: /* a call from another place */
+		*syn_word(*sp) = random_word(s);
+		break;
+	case 2: /* something further out */
+		change_words(s, *sp);
+		break;
+	case 3: /* calls */
+		if (*sp - 8 * n > s->low)
+			*sp -= 8 * n;
+		fill_stack(s, *sp, n);
+		break;
+	case 4: /* returns */
+		*sp += 8 * n;
+		break;
+	case 5: /* longjmp */
+		*sp += 8 * (u64)syn_below(s, 100);
+		break;
+	case 6:
+		*bp = syn_below(s, 2) ? near(s, *sp) : random_word(s);
+		break;
+	default: /* sp and rbp move together */
+		*sp += 8;
+		*bp = near(s, *sp);
+		break;
+	}
+	if (*sp > s->high - 4096 || syn_below(s, 2000) == 0)
+		*sp = s->low + 4096 + 8ULL * syn_below(s, 1024);
+	if (syn_below(s, 5000) == 0)
+		fill_stack(s, s->low, SYN_STACK / 8);
+}
+
 /* Stacks of random words: a walk is what it is, and a memo makes no difference to it. */
 START_TEST(random_stacks)
 {
-	u64 seed = 1 + (u64)_i, sp, bp;
-	u32 n;
+	u64 sp, bp;
 
-	syn_open(&syn, seed);
+	syn_open(&syn, 1 + (u64)_i);
 	random_rules(&syn);
 	syn_publish(&syn);
 	syn.h.channel->depth = 1 + syn_below(&syn, 100);
@@ -84,50 +136,10 @@ START_TEST(random_stacks)
 	for (u32 round = 0; round < 100000; round++) {
 		stand_in.n = 0;
 		syn_walk_both(&syn, sp, bp);
-		switch (syn_below(&syn, 8)) {
-		case 0: /* the same again */
-			break;
-		case 1: /* a call from another place */
-			*syn_word(sp) = random_word(&syn);
-			break;
-		case 2: /* something further out; often by a function with the same rule */
-			for (n = 1 + syn_below(&syn, 3); n > 0; n--) {
-				u64 *word = syn_word(sp + 8ULL * syn_below(&syn, 200));
-				u64 function = (*word - SYN_CODE) / SYN_FUNCTION;
-
-				if (function < SYN_FUNCTIONS - 16 && syn_below(&syn, 3))
-					*word = syn_pc((u32)function + 16);
-				else
-					*word = random_word(&syn);
-			}
-			break;
-		case 3: /* calls */
-			n = 1 + syn_below(&syn, 12);
-			if (sp - 8 * n > syn.low)
-				sp -= 8 * n;
-			fill_stack(&syn, sp, n);
-			break;
-		case 4: /* returns */
-			sp += 8 * (u64)(1 + syn_below(&syn, 12));
-			break;
-		case 5: /* longjmp */
-			sp += 8 * (u64)syn_below(&syn, 100);
-			break;
-		case 6:
-			bp = syn_below(&syn, 2) ? near(&syn, sp) : random_word(&syn);
-			break;
-		default: /* sp and rbp move together */
-			sp += 8;
-			bp = near(&syn, sp);
-			break;
-		}
-		if (sp > syn.high - 4096 || syn_below(&syn, 2000) == 0)
-			sp = syn.low + 4096 + 8ULL * syn_below(&syn, 1024);
-		if (syn_below(&syn, 5000) == 0)
-			fill_stack(&syn, syn.low, SYN_STACK / 8);
+		change(&syn, &sp, &bp);
 		if (syn_below(&syn, 500) == 0) {
 			/* Other modules: what was remembered is void. */
-			for (n = 0; n < 30; n++)
+			for (u32 n = 0; n < 30; n++)
 				syn.rows[syn_below(&syn, SYN_FUNCTIONS)].rule = random_rule(&syn);
 			syn_publish(&syn);
 		}
@@ -216,10 +228,7 @@ static void start_program(struct synthetic *s, struct program *p)
 				      SYN_FUNCTIONS - 1};
 }
 
-/*
- * Each stack that is sent is the program's, and so is each hash that is known. seen has the model's own hash of the stack for
- * each hash of the agent's.
- */
+/* What the model's own hash was for a hash of the agent's. */
 #define SEEN (1U << 20)
 
 struct seen {
