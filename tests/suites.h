@@ -14,6 +14,7 @@
 	X(layers)                                                                                  \
 	X(ledger)                                                                                  \
 	X(stacks)                                                                                  \
+	X(sampling)                                                                                \
 	X(sample)                                                                                  \
 	X(estimates)                                                                               \
 	X(timeline)                                                                                \
