@@ -105,9 +105,11 @@ static inline uint64_t size_of(const struct agent_frame *f, const struct agent_s
  */
 static int still_open(struct channel *channel, struct channel_thread *thread)
 {
-	uint64_t value;
+	uint64_t open = thread->open, at = CHANNEL_OPEN_SP(open), value;
 
-	return agent_read(channel, thread, thread->open - AGENT_FRAME - 8, &value) &&
+	if (open & CHANNEL_OPEN_TRAP)
+		return agent_read(channel, thread, at, &value) && value == thread->trap_ret;
+	return agent_read(channel, thread, at - AGENT_FRAME - 8, &value) &&
 	       value == (uint64_t)agent_returned;
 }
 
@@ -190,7 +192,8 @@ sampled_before(struct channel *channel, struct channel_thread *thread, struct ag
 	known = f->block && sample_filter_has(filter_of(channel), f->block);
 	if (slot->shape == AGENT_SHAPE_FREE && !known)
 		return AGENT_PASS;
-	if (thread->open && sp < thread->open && is_nested(channel, thread, sp, bp))
+	if (thread->open && sp < CHANNEL_OPEN_SP(thread->open) &&
+	    is_nested(channel, thread, sp, bp))
 		return AGENT_PASS;
 	f->part = AGENT_NOTHING;
 	if (frees) {
@@ -230,7 +233,7 @@ enum agent_verdict agent_before(struct agent_frame *f, const struct agent_slot *
 		return AGENT_PASS;
 	if (channel->sample)
 		return sampled_before(channel, thread, f, slot, bp);
-	if (__builtin_expect(thread->open && sp < thread->open, 0) &&
+	if (__builtin_expect(thread->open && sp < CHANNEL_OPEN_SP(thread->open), 0) &&
 	    is_nested(channel, thread, sp, bp))
 		return AGENT_PASS;
 	if (slot->shape == AGENT_SHAPE_FREE || slot->shape == AGENT_SHAPE_NESTS) {

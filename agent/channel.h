@@ -156,13 +156,17 @@ struct channel_record {
 struct channel_thread {
 	uint64_t key;      /* fs base, 0: free */
 	uint64_t stack;    /* the span that its stack is in: memory that may be read */
-	uint64_t open;     /* the stack pointer at the entry of the call under way, 0: none */
+	uint64_t open;     /* the stack pointer at the entry of the call under way, 0: none;
+			      with CHANNEL_OPEN_TRAP if it went through a breakpoint */
 	int64_t countdown; /* bytes to the next sample */
 	uint64_t random;   /* state of its generator, 0: not begun */
 	uint64_t memo;     /* its memo, counted from 1; 0: none so far */
 	int64_t fresh;     /* what countdown was after its last call that was sampled */
-	uint64_t unused;
+	uint64_t trap_ret; /* the return address of that one then */
 };
+
+#define CHANNEL_OPEN_TRAP   1ULL
+#define CHANNEL_OPEN_SP(at) ((at) & ~7ULL)
 
 _Static_assert(sizeof(struct channel_thread) == 1U << CHANNEL_THREAD_SHIFT, "as the code has it");
 _Static_assert(offsetof(struct channel_thread, open) == CHANNEL_THREAD_OPEN, "as the code has it");

@@ -203,7 +203,7 @@ __attribute__((noinline)) int agent_frame_step(struct walker *w)
 }
 
 /*
- * As many frames as there are that say CFA = rsp + n, and are in the cache. About 13
+ * As many frames as there are that say CFA = rsp + n or rbp + n, and are in the cache. About 13
  * cycles for each, which is the way from one return address to the next: two
  * loads that hit the cache, and three additions. A read that fails gives no plausible
  * return address.
@@ -211,7 +211,7 @@ __attribute__((noinline)) int agent_frame_step(struct walker *w)
 static inline __attribute__((always_inline)) void walk_fast(struct walker *w)
 {
 	const uint64_t *rules = channel_part(w->channel, w->channel->rules);
-	const uint64_t key = w->key ^ (uint64_t)UNWIND_RSP << RULE_TAG_BITS;
+	const uint64_t key = w->key ^ RULE_KEY_RSP;
 	const uint64_t seed = w->channel->seed, end = w->floor + w->size + 7;
 	uint64_t sp = w->s.sp, at = w->s.pc, bp = w->s.bp, sum = w->sum, power = w->power;
 	uint32_t count = w->count;
@@ -220,12 +220,9 @@ static inline __attribute__((always_inline)) void walk_fast(struct walker *w)
 	__asm__("" : "+r"(rules));
 	for (; count < w->depth; count++) {
 		uint64_t entry = __atomic_load_n(&rules[at % CHANNEL_RULES], __ATOMIC_RELAXED);
-		uint64_t cfa = sp + rule_entry_offset(entry);
+		uint64_t cfa = rule_entry_cfa(entry, at, key, sp, bp);
 		uint64_t rbp = rule_entry_rbp(entry), pc;
 
-		/* The tag and the kind in one. */
-		if ((entry ^ at >> CHANNEL_RULES_BITS ^ key) << (64 - RULE_TAG_BITS - 4))
-			break;
 		if (cfa <= sp || cfa > end)
 			break;
 		pc = agent_load_at(cfa, -8, &w->faulted);
@@ -366,6 +363,9 @@ enum agent_nesting agent_nesting(struct channel *channel, struct channel_thread 
 		while (more) {
 			more = agent_frame_step(&w);
 			guessed |= w.kind == UNWIND_NONE;
+			/* The return address of the open call is the one that was just read. */
+			if (more && w.s.sp == CHANNEL_OPEN_SP(thread->open) + 8)
+				w.kind = UNWIND_OURS;
 			if (w.kind == UNWIND_OURS || w.kind == UNWIND_SIGNAL)
 				break;
 		}

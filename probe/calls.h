@@ -42,6 +42,7 @@ struct call {
 struct calls {
 	struct call items[CALLS_MAX];
 	u32 n;
+	u64 agent_open; /* channel_thread.open as it was when there were none */
 	/*
 	 * A signal was delivered while items[barrier - 1] was the open call, at
 	 * pc interrupted: calls below the barrier are not parents of calls that

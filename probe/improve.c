@@ -7,8 +7,8 @@
 #include <string.h>
 
 #include "base/vec.h"
-#include "agent/frame.h"
 #include "probe/agent_rows.h"
+#include "probe/mixed.h"
 #include "probe/probes_internal.h"
 
 /* Ids of areas among those of modules, which are small. */
@@ -168,6 +168,7 @@ static int patch_stopped(struct probes *probes, struct thread *thread, struct er
 
 	if (ret == 0) {
 		undo_traps(probes);
+		mixed_share_all(probes);
 		probes_publish(probes);
 		probes->areas_new = false;
 		ret = jumps_patch(probes->jumps, err);
@@ -204,45 +205,6 @@ int probes_improve(struct probes *probes, struct thread *thread, struct err *err
 	return 0;
 }
 
-/* The channel's entry for a thread, by its thread pointer; NULL if it has none. */
-static struct channel_thread *entry_of(const struct probes *probes, struct thread *thread)
-{
-	const struct channel_map *map = probes->jumps ? jumps_channel(probes->jumps) : NULL;
-	u64 key;
-
-	if (!map || !map->ours || tracee_get_regs(thread))
-		return NULL;
-	key = thread->regs.u.fs_base;
-	for (u32 i = 0; i < CHANNEL_THREAD_PROBES && key; i++) {
-		struct channel_thread *entry =
-			&map->threads[(channel_thread_first(key) + i) % CHANNEL_THREADS];
-
-		if (__atomic_load_n(&entry->key, __ATOMIC_RELAXED) == key)
-			return entry;
-	}
-	return NULL;
-}
-
-bool probes_has_open_call(const struct probes *probes, struct thread *thread)
-{
-	const struct channel_thread *entry = entry_of(probes, thread);
-	u64 area, address, open = entry ? __atomic_load_n(&entry->open, __ATOMIC_RELAXED) : 0;
-
-	/* It may have been left by longjmp: its return address must still be there. */
-	return open &&
-	       proc_mem_read(tracee_mem(probes->tracee), open - AGENT_FRAME - sizeof(address),
-			     &address, sizeof(address)) == (ssize_t)sizeof(address) &&
-	       areas_find(probes->areas, address, &area);
-}
-
-u32 probes_thread_number(const struct probes *probes, struct thread *thread)
-{
-	const struct channel_thread *entry = entry_of(probes, thread);
-
-	return entry ? (u32)(entry - jumps_channel(probes->jumps)->threads)
-		     : CHANNEL_THREADS + thread->index;
-}
-
 void probes_thread_exits(struct probes *probes, struct thread *thread)
 {
 	struct channel_thread *entry;
@@ -251,7 +213,7 @@ void probes_thread_exits(struct probes *probes, struct thread *thread)
 	/* The thread pointer of a vfork child is its parent's. */
 	if (thread->own_process)
 		return;
-	entry = entry_of(probes, thread);
+	entry = mixed_entry(probes, thread, false);
 	if (!entry)
 		return;
 	memo = __atomic_exchange_n(&entry->memo, 0, __ATOMIC_RELAXED);

@@ -22,6 +22,7 @@
 #include "base/clock.h"
 #include "probe/agent_service_x86_64.h"
 #include "probe/debug_register_x86_64.h"
+#include "probe/mixed.h"
 #include "probe/nesting.h"
 
 struct probes *probes_create(struct tracee *tracee, struct unwinder *unwinder,
@@ -315,7 +316,8 @@ static void on_entry(struct probes *probes, struct thread *thread, const struct 
 	if (probes->config.sample && spec->kind == CALL_FREE && !spec->nests &&
 	    !probes->host.has(probes->host.ctx, event.address))
 		return;
-	if (nesting_is_tail_call(probes, calls, entry, sp))
+	if (nesting_is_tail_call(probes, calls, entry, sp) ||
+	    mixed_is_nested(probes, thread, entry))
 		return;
 	alive = calls_alive(calls, sp);
 	cut_calls(probes, thread, calls, alive);
@@ -440,6 +442,8 @@ static void serve(struct probes *probes, struct thread *thread, const struct bre
 		on_entry(probes, thread, &spec, address);
 	if (uses & USE_RENDEZVOUS)
 		probes->host.rendezvous(probes->host.ctx, thread);
+	else
+		mixed_share_calls(probes, thread);
 }
 
 /*

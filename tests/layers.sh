@@ -20,8 +20,8 @@ done | awk '
 BEGIN {
 	# Downwards only. A name with a slash allows that one header, not its folder.
 	allowed["main"]    = "main session report base"
-	allowed["session"] = "session agent/channel.h probe heap attach unwind symbols ledger proc base"
-	allowed["probe"]   = "probe attach unwind agent/abi.h agent/channel.h agent/fixup.h agent/frame.h proc base"
+	allowed["session"] = "session agent/channel.h agent/sample.h agent/sample_filter.h probe heap attach unwind symbols ledger proc base"
+	allowed["probe"]   = "probe attach unwind agent/abi.h agent/channel.h agent/fixup.h agent/frame.h agent/sample.h agent/sample_filter.h proc base"
 	allowed["heap"]    = "heap attach ledger symbols base"
 	allowed["report"]  = "report ledger symbols base"
 	allowed["attach"]  = "attach proc base"

@@ -39,7 +39,7 @@ struct unwind_backend {
 	int (*rows)(const void *impl, u32 id, struct unwind_rows *rows);
 	int (*add_rows)(void *impl, u32 id, u64 start, u64 end, const struct unwind_rows *rows,
 			struct err *err);
-	bool (*met_agent)(const void *impl); /* NULL with add_rows */
+	bool (*met_agent)(const void *impl, bool call); /* NULL with add_rows */
 	/* max >= 1. Fills pcs[0] too. */
 	enum unwind_end (*walk)(void *impl, const struct walk_request *request, u64 *pcs, u32 max,
 				u32 *count);

@@ -45,7 +45,8 @@ struct table_unwinder {
 	size_t n_modules, cap_modules;
 	struct libdw_unwinder *libdw; /* NULL until it is asked for the first time */
 	u32 generation;
-	bool met_agent; /* in the last walk */
+	/* In the last walk: code of the agent, a signal frame, and the first before the second. */
+	bool met_agent, met_signal, in_agent_call;
 	struct pc_entry cache[1 << PC_CACHE_BITS];
 	struct window window;
 };
@@ -213,6 +214,16 @@ static u32 search_rule(const struct table_unwinder *u, u64 pc)
 	return rule;
 }
 
+static void note_kind(struct table_unwinder *u, enum unwind_row_kind kind)
+{
+	if (kind == UNWIND_SIGNAL)
+		u->met_signal = true;
+	if (kind < UNWIND_OURS)
+		return;
+	u->met_agent = true;
+	u->in_agent_call |= !u->met_signal;
+}
+
 static inline u32 find_rule(void *ctx, u64 pc)
 {
 	struct table_unwinder *u = ctx;
@@ -224,8 +235,8 @@ static inline u32 find_rule(void *ctx, u64 pc)
 		e->pc = pc;
 		e->generation = u->generation;
 	}
-	if (__builtin_expect(unwind_rule_kind(e->rule) >= UNWIND_OURS, 0))
-		u->met_agent = true;
+	if (__builtin_expect(unwind_rule_kind(e->rule) >= UNWIND_SIGNAL, 0))
+		note_kind(u, unwind_rule_kind(e->rule));
 	return e->rule;
 }
 
@@ -359,7 +370,7 @@ static enum unwind_end table_walk(void *impl, const struct walk_request *request
 	struct walk_state s = {.pc = r[16], .sp = r[7], .bp = r[6], .trusted = 1, .exact = true};
 	enum walk_result result;
 
-	u->met_agent = false;
+	u->met_agent = u->met_signal = u->in_agent_call = false;
 	window_start(&u->window, s.sp);
 	pcs[0] = s.pc;
 	*count = 1;
@@ -389,11 +400,11 @@ static enum unwind_end table_walk(void *impl, const struct walk_request *request
 	}
 }
 
-static bool table_met_agent(const void *impl)
+static bool table_met_agent(const void *impl, bool call)
 {
 	const struct table_unwinder *u = impl;
 
-	return u->met_agent;
+	return call ? u->in_agent_call : u->met_agent;
 }
 
 const struct unwind_backend unwind_table_backend = {

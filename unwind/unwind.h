@@ -84,6 +84,9 @@ int unwinder_add_rows(struct unwinder *unwinder, u32 id, u64 start, u64 end,
 /* Whether the last walk came by code of the agent (unwinder_add_rows), which it leaves out. */
 bool unwinder_met_agent(const struct unwinder *unwinder);
 
+/* Whether it did so before it came to a signal frame: a function that the agent has called is under way. */
+bool unwinder_in_agent_call(const struct unwinder *unwinder);
+
 /*
  * Walks the stack of thread tid, which is in a ptrace-stop (libunwind and libdw
  * need that; table only needs its memory to hold still), from regs, which may

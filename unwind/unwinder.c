@@ -67,7 +67,12 @@ int unwinder_add_rows(struct unwinder *u, u32 id, u64 start, u64 end,
 
 bool unwinder_met_agent(const struct unwinder *u)
 {
-	return u->ops->met_agent && u->ops->met_agent(u->impl);
+	return u->ops->met_agent && u->ops->met_agent(u->impl, false);
+}
+
+bool unwinder_in_agent_call(const struct unwinder *u)
+{
+	return u->ops->met_agent && u->ops->met_agent(u->impl, true);
 }
 
 static enum unwind_end walk(struct unwinder *u, const struct walk_request *request, u64 *pcs,
