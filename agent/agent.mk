@@ -13,7 +13,7 @@ AGENT_OBJECTS := $(AGENT_NAMES:%=$(BUILD)/agent/%.agent.o)
 
 $(BUILD)/agent/%.agent.o: agent/%.c
 	@mkdir -p $(@D)
-	$(CC) -I. $(AGENT_CFLAGS) -MMD -MP -c -o $@ $<
+	$(CC) -I. $(AGENT_CFLAGS) -fstack-usage -MMD -MP -c -o $@ $<
 
 $(BUILD)/agent/%.agent.o: agent/%.S
 	@mkdir -p $(@D)

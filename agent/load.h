@@ -18,7 +18,7 @@
 	({                                                                                         \
 		uint64_t load_value;                                                               \
 		__asm__ volatile("1:	mov %c3(%2), %0\n"                                            \
-				 "2:	.pushsection .text.landing, \"ax\"\n"                         \
+				 "2:	.pushsection agent_landing, \"ax\"\n"                         \
 				 "3:	movb $1, %1\n"                                                \
 				 "	xor %k0, %k0\n"                                                 \
 				 "	jmp 2b\n"                                                       \

@@ -191,7 +191,7 @@ static inline __attribute__((always_inline)) struct path
 walk_to_memo(struct walker *w, struct agent_memo *m, struct usable u, uint32_t max)
 {
 	const uint64_t *rules = channel_part(w->channel, w->channel->rules);
-	const uint64_t key = w->key ^ (uint64_t)UNWIND_RSP << RULE_TAG_BITS;
+	const uint64_t key = w->key ^ RULE_KEY_RSP;
 	const uint64_t end = w->floor + w->size + 7;
 	struct path path = {0, 0, STEPPED};
 	uint64_t next = u.n > u.first ? slot_of(m, u.n - 1) : UINT64_MAX;
@@ -213,12 +213,11 @@ walk_to_memo(struct walker *w, struct agent_memo *m, struct usable u, uint32_t m
 		if (path.steps == max)
 			break;
 		entry = __atomic_load_n(&rules[at % CHANNEL_RULES], __ATOMIC_RELAXED);
-		cfa = sp + rule_entry_offset(entry);
+		cfa = rule_entry_cfa(entry, at, key, sp, bp);
 		rbp = rule_entry_rbp(entry);
 		*step = (struct memo_step){sp - 8, at, bp,
 					   (uint32_t)((int64_t)entry >> RULE_TAG_BITS), guessed};
-		if (!((entry ^ at >> CHANNEL_RULES_BITS ^ key) << (64 - RULE_TAG_BITS - 4)) &&
-		    !guessed && cfa > sp && cfa <= end && cfa - 8 * rbp >= sp &&
+		if (!guessed && cfa > sp && cfa <= end && cfa - 8 * rbp >= sp &&
 		    rbp != UNWIND_RBP_AT_RBP) {
 			pc = agent_load_at(cfa, -8, &w->faulted);
 			if (__builtin_expect(walk_plausible(pc), 1)) {

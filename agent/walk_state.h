@@ -117,6 +117,28 @@ static inline uint64_t rule_entry_rbp(uint64_t entry)
 	return entry >> (RULE_TAG_BITS + 4) & 255;
 }
 
+/*
+ * The CFA, if the entry is that of `at` and says rsp + n or rbp + n, as nearly all do; 0 if
+ * not. key is w->key ^ RULE_KEY_RSP: tag and kind are compared at once, and no
+ * address waits for it.
+ */
+#define RULE_KEY_RSP ((uint64_t)UNWIND_RSP << RULE_TAG_BITS)
+#define RULE_KEY_RBP ((uint64_t)UNWIND_RBP << RULE_TAG_BITS)
+
+static inline uint64_t rule_entry_cfa(uint64_t entry, uint64_t at, uint64_t key, uint64_t sp,
+				      uint64_t bp)
+{
+	uint64_t difference = entry ^ at >> CHANNEL_RULES_BITS ^ key;
+	uint64_t offset = rule_entry_offset(entry);
+
+	if (__builtin_expect(!(difference << (64 - RULE_TAG_BITS - 4)), 1))
+		return sp + offset;
+	if (!((difference ^ RULE_KEY_RSP ^ RULE_KEY_RBP) << (64 - RULE_TAG_BITS - 4)) &&
+	    !((bp + offset) & 7))
+		return bp + offset;
+	return 0;
+}
+
 /* agent/rules.c: the rule for `at` from the modules' tables; goes into the cache. */
 uint32_t agent_rule_search(struct walker *w, uint64_t at);
 

@@ -46,7 +46,7 @@ __attribute__((noinline)) bool agent_walk_read(void *walker, uint64_t address, u
 	return !w->faulted;
 }
 
-__attribute__((noinline)) enum walk_result agent_step(struct walker *w, uint32_t rule)
+__attribute__((noinline, cold)) enum walk_result agent_step(struct walker *w, uint32_t rule)
 {
 	w->unnoted = 0;
 	return walk_step(&w->s, rule, agent_walk_read, w);

@@ -10,8 +10,15 @@ $(AGENT_CPP): tests/targets/agent_walk_cpp.cc tests/agent.mk
 	@mkdir -p $(@D)
 	g++ -O2 -fPIC -shared $(WARN) -o $@ $<
 
+# The deepest path through the agent, in bytes of the thread's stack.
+AGENT_STACK_MAX := 1024
+AGENT_STACK     := $(BUILD)/agent/stack.checked
+$(AGENT_STACK): $(BUILD)/agent/agent.elf tests/agent_stack.py
+	tests/agent_stack.py $(BUILD) $(AGENT_STACK_MAX)
+	touch $@
+
 ifneq ($(filter agent_%,$(SUITE)),)
-check-one: $(AGENT_LINKED) $(BUILD)/agent.a | $(AGENT_CPP)
+check-one: $(AGENT_LINKED) $(BUILD)/agent.a | $(AGENT_CPP) $(AGENT_STACK)
 # These come behind the folders in the recipe, and need them.
 check-one: LDLIBS := $(BUILD)/unwind.a $(BUILD)/base.a $(LDLIBS)
 endif
