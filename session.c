@@ -340,7 +340,10 @@ static void keep_agent(struct session *s)
 	struct err err = ERR_INIT;
 	struct thread *thread;
 
-	if (!s->image || !s->image->probes || !probes_agent_is_lost(s->image->probes))
+	if (!s->image || !s->image->probes)
+		return;
+	probes_see_filter(s->image->probes);
+	if (!probes_agent_is_lost(s->image->probes))
 		return;
 	thread = tracee_stop_one(s->tracee);
 	if (!thread)
