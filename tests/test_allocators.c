@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "tests/capture_query.h"
+#include "tests/probe_modes.h"
 #include "tests/run_memattach.h"
 #include "tests/suites.h"
 
@@ -67,7 +68,8 @@ START_TEST(attached)
 	target_ask(&target, "run 1000", "done");
 	memattach_attach(&m, target.pid, NULL);
 	target_ask(&target, "epoch", "epoch");
-	target_ask(&target, "run 1500", "done");
+	target_say(&target, "run %s", by_mode("1500", "20000"));
+	target_expect(&target, "done");
 	capture = memattach_stop_and_read(&m);
 	compare_all(capture, &target);
 	json_decref(capture);
@@ -105,7 +107,8 @@ START_TEST(launched)
 		memattach_launch(&m, NULL, WORDS(path, "3", setup->without[0], setup->without[1]));
 	}
 	memattach_adopt(&m, &target);
-	target_ask(&target, "run 1000", "done");
+	target_say(&target, "run %s", by_mode("1000", "20000"));
+	target_expect(&target, "done");
 	memattach_snapshot(&m);
 	capture = memattach_capture(&m);
 	compare_all(capture, &target);
@@ -241,18 +244,23 @@ START_TEST(unknown_names)
 }
 END_TEST
 
+static void add(TCase *tcase, enum probe_mode mode)
+{
+	tcase_add_loop_test(tcase, attached, 0, SETUPS);
+	tcase_add_test(tcase, allocator_of_ones_own);
+	if (mode == PROBE_AUTO) {
+		tcase_add_loop_test(tcase, unknown_names, 0, 6);
+		return;
+	}
+	tcase_add_loop_test(tcase, launched, 0, SETUPS);
+	tcase_add_loop_test(tcase, throwing_new, 0, 3);
+	tcase_add_test(tcase, allocator_unknown_to_us);
+}
+
 Suite *allocators_suite(void)
 {
 	Suite *suite = suite_create("allocators");
-	TCase *tcase = tcase_create("allocators");
 
-	tcase_set_timeout(tcase, 60);
-	tcase_add_loop_test(tcase, attached, 0, SETUPS);
-	tcase_add_loop_test(tcase, launched, 0, SETUPS);
-	tcase_add_loop_test(tcase, throwing_new, 0, 3);
-	tcase_add_test(tcase, allocator_of_ones_own);
-	tcase_add_test(tcase, allocator_unknown_to_us);
-	tcase_add_loop_test(tcase, unknown_names, 0, 6);
-	suite_add_tcase(suite, tcase);
+	suite_add_by_each_mode(suite, "allocators", 60, add);
 	return suite;
 }

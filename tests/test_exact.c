@@ -9,19 +9,20 @@
 #include <string.h>
 
 #include "tests/capture_query.h"
+#include "tests/probe_modes.h"
 #include "tests/run_memattach.h"
 #include "tests/suites.h"
 
 /* A target, its number of threads, and how many operations each of them is to do. */
-struct engine {
-	const char *program, *threads, *operations;
+static const struct engine {
+	const char *program, *threads, *by_trap, *by_jump;
+} engines[] = {
+	{"exact", "4", "6000", "60000"},      {"exact_cpp", "4", "3000", "30000"},
+	{"exact", "1", "15000", "150000"},    {"exact", "16", "1500", "15000"},
+	{"exact_cpp", "1", "8000", "100000"},
 };
-
-static const struct engine engines[] = {
-	{"exact", "1", "20000"},     {"exact", "4", "6000"},     {"exact", "16", "1500"},
-	{"exact_cpp", "1", "10000"}, {"exact_cpp", "4", "3000"},
-};
-#define ENGINES (int)(sizeof(engines) / sizeof(engines[0]))
+#define ENGINES      (int)(sizeof(engines) / sizeof(engines[0]))
+#define ENGINES_AUTO 2
 
 static void run(struct target *target, const char *operations)
 {
@@ -51,7 +52,7 @@ START_TEST(launched)
 	path = build_path(name);
 	memattach_launch(&m, NULL, WORDS(path, engine->threads));
 	memattach_adopt(&m, &target);
-	run(&target, engine->operations);
+	run(&target, by_mode(engine->by_trap, engine->by_jump));
 	memattach_snapshot(&m);
 	capture = memattach_capture(&m);
 	compare_all(capture, &target);
@@ -87,7 +88,7 @@ START_TEST(attached_to_parked_threads)
 	for (int round = 0; round < 2; round++) {
 		memattach_attach(&m, target.pid, NULL);
 		target_ask(&target, "epoch", "epoch");
-		run(&target, engine->operations);
+		run(&target, by_mode(engine->by_trap, engine->by_jump));
 		capture = memattach_stop_and_read(&m);
 		compare_all(capture, &target);
 		ck_assert_int_gt(truth_sums_last().unknown_frees, 0);
@@ -127,7 +128,7 @@ START_TEST(attached_to_running_threads)
 
 	target_start(&target, WORDS(engine->program, engine->threads), NULL);
 	attach_running(&target, &m);
-	target_say(&target, "progress %s", engine->operations);
+	target_say(&target, "progress %s", by_mode(engine->by_trap, engine->by_jump));
 	target_expect(&target, "progressed");
 	stop_and_compare(&target, &m, true);
 	target_end(&target);
@@ -167,7 +168,8 @@ START_TEST(signals_at_1_khz)
 	target_start(&target, WORDS("exact", "4"), NULL);
 	target_ask(&target, "timer 1000", "timer 0");
 	attach_running(&target, &m);
-	target_ask(&target, "progress 12000", "progressed");
+	target_say(&target, "progress %s", by_mode("12000", "300000"));
+	target_expect(&target, "progressed");
 	target_ask(&target, "stop", "stopped");
 	target_say(&target, "timer 0");
 	ck_assert_int_eq(sscanf(target_hear(&target), "timer %ld", &ticks), 1);
@@ -191,7 +193,8 @@ START_TEST(handler_that_allocates)
 	memattach_attach(&m, target.pid, NULL);
 	target_ask(&target, "timer 1000", "timer 0");
 	target_ask(&target, "start", "started");
-	target_ask(&target, "progress 1000", "progressed");
+	target_say(&target, "progress %s", by_mode("1000", "100000"));
+	target_expect(&target, "progressed");
 	target_ask(&target, "stop", "stopped");
 	target_say(&target, "timer 0");
 	target_hear(&target);
@@ -227,19 +230,25 @@ START_TEST(libraries_loaded_and_unloaded)
 }
 END_TEST
 
+static void add(TCase *tcase, enum probe_mode mode)
+{
+	int n = mode == PROBE_AUTO ? ENGINES_AUTO : ENGINES;
+
+	tcase_add_loop_test(tcase, launched, 0, n);
+	tcase_add_loop_test(tcase, attached_to_parked_threads, 0, n);
+	tcase_add_loop_test(tcase, attached_to_running_threads, 0, n);
+	tcase_add_test(tcase, signals_at_1_khz);
+	tcase_add_test(tcase, libraries_loaded_and_unloaded);
+	if (mode == PROBE_AUTO)
+		return;
+	tcase_add_test(tcase, snapshots_while_threads_run);
+	tcase_add_test(tcase, handler_that_allocates);
+}
+
 Suite *exact_suite(void)
 {
 	Suite *suite = suite_create("exact");
-	TCase *tcase = tcase_create("exact");
 
-	tcase_set_timeout(tcase, 60);
-	tcase_add_loop_test(tcase, launched, 0, ENGINES);
-	tcase_add_loop_test(tcase, attached_to_parked_threads, 0, ENGINES);
-	tcase_add_loop_test(tcase, attached_to_running_threads, 0, ENGINES);
-	tcase_add_test(tcase, snapshots_while_threads_run);
-	tcase_add_test(tcase, signals_at_1_khz);
-	tcase_add_test(tcase, handler_that_allocates);
-	tcase_add_test(tcase, libraries_loaded_and_unloaded);
-	suite_add_tcase(suite, tcase);
+	suite_add_by_each_mode(suite, "exact", 60, add);
 	return suite;
 }

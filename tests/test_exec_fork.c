@@ -10,6 +10,7 @@
 
 #include "tests/capture_query.h"
 #include "tests/process_image.h"
+#include "tests/probe_modes.h"
 #include "tests/run_memattach.h"
 #include "tests/suites.h"
 
@@ -241,22 +242,26 @@ START_TEST(exec_of_other_kinds_of_programs)
 }
 END_TEST
 
-Suite *exec_fork_suite(void)
+static void add(TCase *tcase, enum probe_mode mode)
 {
-	Suite *suite = suite_create("exec_fork");
-	TCase *tcase = tcase_create("exec_fork");
-
-	tcase_set_timeout(tcase, 60);
-	tcase_add_loop_test(tcase, children, 0, WAYS);
 	tcase_add_loop_test(tcase, children_while_threads_allocate, 0, WAYS);
+	tcase_add_test(tcase, exec_while_threads_allocate);
+	tcase_add_test(tcase, launched_through_a_script);
+	if (mode == PROBE_AUTO)
+		return;
+	tcase_add_loop_test(tcase, children, 0, WAYS);
 	tcase_add_test(tcase, daemon_lives_on);
 	tcase_add_test(tcase, fork_and_exit_ends_the_run);
 	tcase_add_test(tcase, exec_of_one_thread);
 	tcase_add_test(tcase, exec_of_many_threads);
 	tcase_add_test(tcase, exec_from_another_thread);
-	tcase_add_test(tcase, exec_while_threads_allocate);
-	tcase_add_test(tcase, launched_through_a_script);
 	tcase_add_loop_test(tcase, exec_of_other_kinds_of_programs, 0, 4);
-	suite_add_tcase(suite, tcase);
+}
+
+Suite *exec_fork_suite(void)
+{
+	Suite *suite = suite_create("exec_fork");
+
+	suite_add_by_each_mode(suite, "exec_fork", 60, add);
 	return suite;
 }

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "tests/capture_query.h"
+#include "tests/probe_modes.h"
 #include "tests/run_memattach.h"
 #include "tests/suites.h"
 
@@ -260,18 +261,22 @@ START_TEST(exceptions_by_each_unwinder)
 }
 END_TEST
 
+static void add(TCase *tcase, enum probe_mode mode)
+{
+	tcase_add_loop_test(tcase, shapes_by_table, 0, PROGRAMS);
+	tcase_add_loop_test(tcase, exceptions_by_each_unwinder, 0, mode == PROBE_AUTO ? 1 : 3);
+	tcase_add_test(tcase, depth_is_said);
+	if (mode == PROBE_AUTO)
+		return;
+	tcase_add_loop_test(tcase, shapes_by_libdw, 0, PROGRAMS);
+	tcase_add_loop_test(tcase, shapes_by_libunwind, 0, PROGRAMS);
+	tcase_add_test(tcase, cut_stack_in_the_text);
+}
+
 Suite *stack_shapes_suite(void)
 {
 	Suite *suite = suite_create("stack_shapes");
-	TCase *tcase = tcase_create("stack_shapes");
 
-	tcase_set_timeout(tcase, 60);
-	tcase_add_loop_test(tcase, shapes_by_table, 0, PROGRAMS);
-	tcase_add_loop_test(tcase, shapes_by_libdw, 0, PROGRAMS);
-	tcase_add_loop_test(tcase, shapes_by_libunwind, 0, PROGRAMS);
-	tcase_add_loop_test(tcase, exceptions_by_each_unwinder, 0, 3);
-	tcase_add_test(tcase, depth_is_said);
-	tcase_add_test(tcase, cut_stack_in_the_text);
-	suite_add_tcase(suite, tcase);
+	suite_add_by_each_mode(suite, "stack_shapes", 60, add);
 	return suite;
 }

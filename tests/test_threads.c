@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "tests/capture_query.h"
+#include "tests/probe_modes.h"
 #include "tests/run_memattach.h"
 #include "tests/suites.h"
 
@@ -118,16 +119,20 @@ START_TEST(main_thread_ends)
 }
 END_TEST
 
+static void add(TCase *tcase, enum probe_mode mode)
+{
+	tcase_add_test(tcase, exact_while_threads_come_and_go);
+	tcase_add_test(tcase, main_thread_ends);
+	if (mode == PROBE_AUTO)
+		return;
+	tcase_add_test(tcase, exact_from_the_start);
+	tcase_add_test(tcase, attached_again_and_again);
+}
+
 Suite *threads_suite(void)
 {
 	Suite *suite = suite_create("threads");
-	TCase *tcase = tcase_create("threads");
 
-	tcase_set_timeout(tcase, 60);
-	tcase_add_test(tcase, exact_while_threads_come_and_go);
-	tcase_add_test(tcase, exact_from_the_start);
-	tcase_add_test(tcase, attached_again_and_again);
-	tcase_add_test(tcase, main_thread_ends);
-	suite_add_tcase(suite, tcase);
+	suite_add_by_each_mode(suite, "threads", 60, add);
 	return suite;
 }
