@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: MIT
 /*
  * The consumer polls: a wake-up from the target would cost it a system call. It
- * naps a little longer each time that it finds nothing, up to NAP_MAX; a ring
- * that fills at ten million records a second then still is only a tenth full.
+ * naps a little longer each time that it finds little, up to NAP_MAX; a ring
+ * that fills at ten million records a second then still is only a tenth full. To wake up is not
+ * free: on a busy machine the target may have to make room.
  */
 #include "session_consumer.h"
 
@@ -53,24 +54,33 @@ static void see_whether_stuck(struct consumer *c, u64 *since)
 	}
 }
 
+static long next_nap(long nap, u32 n)
+{
+	if (n > BATCH / 4)
+		return nap / 2 < NAP_MIN ? NAP_MIN : nap / 2;
+	return nap * 2 > NAP_MAX ? NAP_MAX : nap * 2;
+}
+
 static void *run(void *arg)
 {
 	struct consumer *c = arg;
 	struct timespec nap = {.tv_nsec = NAP_MIN};
 	u64 stuck_since = 0;
+	u32 n;
 
 	while (!__atomic_load_n(&c->stop, __ATOMIC_ACQUIRE)) {
 		/* A mutex is not fair: the other one would wait for long. */
 		while (__atomic_load_n(&c->wanted, __ATOMIC_ACQUIRE))
 			sched_yield();
-		if (read_batch(c)) {
-			nap.tv_nsec = NAP_MIN;
-			stuck_since = 0;
+		n = read_batch(c);
+		if (n == BATCH)
 			continue;
-		}
-		see_whether_stuck(c, &stuck_since);
+		if (n)
+			stuck_since = 0;
+		else
+			see_whether_stuck(c, &stuck_since);
+		nap.tv_nsec = next_nap(nap.tv_nsec, n);
 		nanosleep(&nap, NULL);
-		nap.tv_nsec = nap.tv_nsec * 2 > NAP_MAX ? NAP_MAX : nap.tv_nsec * 2;
 	}
 	return NULL;
 }

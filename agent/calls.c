@@ -195,6 +195,9 @@ sampled_before(struct channel *channel, struct channel_thread *thread, struct ag
 	if (thread->open && sp < CHANNEL_OPEN_SP(thread->open) &&
 	    is_nested(channel, thread, sp, bp))
 		return AGENT_PASS;
+	/* A call through a breakpoint that is not recorded has nobody who sees its end. */
+	if (thread->open & CHANNEL_OPEN_TRAP && sp >= CHANNEL_OPEN_SP(thread->open))
+		thread->open = 0;
 	f->part = AGENT_NOTHING;
 	if (frees) {
 		if (known)

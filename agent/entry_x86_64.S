@@ -145,10 +145,14 @@ agent_put_done:
 	je	4f
 	movabs	$CHANNEL_MULTIPLIER, %rax
 	mov	%rdi, %rcx
-	shr	$4, %rcx
+	shr	$12, %rcx
 	imul	%rax, %rcx
+	mov	%edi, %eax
 	shr	$48, %rcx
-	cmpb	$0, (%rdx, %rcx)
+	shr	$6, %eax
+	and	$63, %eax
+	xor	%ecx, %eax
+	cmpb	$0, (%rdx, %rax)
 	jne	3b
 4:	sample_pass
 	.cfi_endproc
