@@ -327,6 +327,11 @@ static int dispatch(struct session *s, const struct tracee_event *event, struct 
 	case EVENT_STOP:
 		tracee_resume_one(s->tracee, event->thread);
 		break;
+	case EVENT_FORK:
+		if (s->image && s->image->probes)
+			probes_forks(s->image->probes, event->thread, (pid_t)event->message);
+		tracee_resume(s->tracee, event->thread, 0);
+		break;
 	default:
 		tracee_resume(s->tracee, event->thread, 0);
 		break;

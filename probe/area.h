@@ -62,6 +62,10 @@ int areas_restore_agent(struct areas *areas, struct thread *thread, struct err *
 /* Where system calls can be made in a stopped thread. */
 struct inject_place areas_place(const struct areas *areas, const struct thread *thread);
 
+/* The same in a forked child with the memory mem. */
+struct inject_place areas_place_of(const struct areas *areas, pid_t child,
+				   const struct proc_mem *mem);
+
 /*
  * Tells the agent of all areas, and of those to come, where the channel is: calls
  * are recorded. All 0: they are passed on. 0 or -errno.

@@ -38,6 +38,12 @@ struct inject_place areas_place(const struct areas *areas, const struct thread *
 		.tid = thread->tid, .mem = tracee_mem(areas->tracee), .code = areas->entry};
 }
 
+struct inject_place areas_place_of(const struct areas *areas, pid_t child,
+				   const struct proc_mem *mem)
+{
+	return (struct inject_place){.tid = child, .mem = mem, .code = areas->entry};
+}
+
 /* Exchanges the action of SIGTRAP: set may be NULL, was is what it has been. */
 static int trap_action(const struct inject_place *place, const struct agent_sigaction *set,
 		       struct agent_sigaction *was, struct err *err)
@@ -320,7 +326,7 @@ int areas_unmap(struct areas *areas, struct thread *thread, struct err *err)
 int areas_unmap_child(const struct areas *areas, pid_t child, const struct proc_mem *mem,
 		      struct err *err)
 {
-	struct inject_place place = {.tid = child, .mem = mem, .code = areas->entry};
+	struct inject_place place = areas_place_of(areas, child, mem);
 
 	return areas->n ? unmap_all(areas, &place, err) : 0;
 }

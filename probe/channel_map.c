@@ -19,6 +19,8 @@
 #define ROWS_BYTES (12UL << 20)
 #define RING_BYTES (sizeof(struct channel_record) << CHANNEL_RING_BITS)
 
+#define CHANNEL_PATH "/memfd:" CHANNEL_NAME
+
 /* Long enough to know the clock rate to a percent. */
 #define CALIBRATE_NS 200000
 
@@ -148,6 +150,7 @@ int channel_map_create(struct channel_map *map, const struct inject_place *place
 	ret = inject_checked(place, &create, "make the channel", &fd, err);
 	if (ret)
 		return ret;
+	map->fd = fd;
 	ret = resize(place, fd, size, err);
 	if (ret == 0)
 		ret = map_ours(map, place->tid, fd, size, err);
@@ -181,6 +184,78 @@ int channel_map_remove(struct channel_map *map, const struct inject_place *place
 	return ret;
 }
 
+int channel_map_clean_child(const struct channel_map *map, const struct inject_place *place,
+			    struct err *err)
+{
+	char path[64], to[64];
+	ssize_t n;
+
+	if (!map->ours)
+		return 0;
+	snprintf(path, sizeof(path), "/proc/%d/fd/%d", (int)place->tid, (int)map->fd);
+	n = readlink(path, to, sizeof(to) - 1);
+	to[n > 0 ? n : 0] = '\0';
+	if (strncmp(to, CHANNEL_PATH, sizeof(CHANNEL_PATH) - 1) != 0)
+		return 0;
+	return close_theirs(place, map->fd, err);
+}
+
+struct channel_thread *channel_map_thread(const struct channel_map *map, u64 key)
+{
+	for (u32 i = 0; i < CHANNEL_THREAD_PROBES && key && map->ours; i++) {
+		struct channel_thread *entry =
+			&map->threads[(channel_thread_first(key) + i) % CHANNEL_THREADS];
+
+		if (__atomic_load_n(&entry->key, __ATOMIC_RELAXED) == key)
+			return entry;
+	}
+	return NULL;
+}
+
+void channel_map_keep_work(const struct channel_map *map, u64 key, struct channel_work *work)
+{
+	const struct channel_thread *entry = channel_map_thread(map, key);
+	u64 memo = entry ? __atomic_load_n(&entry->memo, __ATOMIC_RELAXED) : 0;
+	/* As we have laid it out: what the target has made of it does not count. */
+	struct channel layout = {0};
+
+	work->offset = 0;
+	if (!memo || memo > CHANNEL_MEMOS)
+		return;
+	lay_out(&layout);
+	work->offset = layout.memos + (memo - 1) * CHANNEL_MEMO_SIZE;
+	memcpy(work->memo, (const char *)map->ours + work->offset, sizeof(work->memo));
+}
+
+int channel_map_for_child(const struct channel_map *map, const struct inject_place *place,
+			  const struct channel_work *work, struct err *err)
+{
+	struct remote_call call = {
+		.number = SYS_mmap,
+		.args = {map->theirs, map->size, PROT_READ | PROT_WRITE,
+			 MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED_NOREPLACE, (u64)-1,
+			 0},
+	};
+	struct channel copy;
+	s64 result;
+	int ret;
+
+	if (!map->ours || !map->theirs)
+		return 0;
+	ret = inject_checked(place, &call, "map memory for a call under way", &result, err);
+	if (ret)
+		return ret;
+	/* Tables that are empty, and a ring that nobody reads, with room for what is still to come. */
+	copy = *map->ours;
+	copy.tail = copy.head;
+	copy.modules_n[0] = copy.modules_n[1] = 0;
+	ret = proc_mem_write(place->mem, map->theirs, &copy, sizeof(copy));
+	if (ret == 0 && work && work->offset)
+		ret = proc_mem_write(place->mem, map->theirs + work->offset, work->memo,
+				     sizeof(work->memo));
+	return ret ? err_sys(err, -ret, "cannot write to forked process %d", (int)place->tid) : 0;
+}
+
 void channel_map_deinit(struct channel_map *map)
 {
 	if (map->ours)
@@ -190,5 +265,5 @@ void channel_map_deinit(struct channel_map *map)
 
 bool channel_is_map(const struct map *map)
 {
-	return map->shared && strcmp(map->path, "/memfd:" CHANNEL_NAME) == 0;
+	return map->shared && strcmp(map->path, CHANNEL_PATH) == 0;
 }

@@ -18,6 +18,7 @@ struct channel_map {
 	struct channel *ours; /* NULL: there is none */
 	size_t size;
 	u64 theirs;                     /* its address in the target */
+	s64 fd;                         /* what its descriptor there was, while it had one */
 	struct channel_thread *threads; /* CHANNEL_THREADS of them, on our side */
 	u8 *filter;                     /* CHANNEL_FILTER, likewise */
 };
@@ -40,6 +41,33 @@ int channel_map_create(struct channel_map *map, const struct inject_place *place
 
 /* Takes it out of the target, in a stopped thread. 0 or -errno. Nobody may use it any more. */
 int channel_map_remove(struct channel_map *map, const struct inject_place *place, struct err *err);
+
+/*
+ * In a forked child, which stands in its first stop: closes the descriptor, if it was
+ * forked while its parent had that. 0 or -errno.
+ */
+int channel_map_clean_child(const struct channel_map *map, const struct inject_place *place,
+			    struct err *err);
+
+/* The entry of the thread with this thread pointer (fs base); NULL: it has none. */
+struct channel_thread *channel_map_thread(const struct channel_map *map, u64 key);
+
+/*
+ * What the agent may be at work with in a thread that has just forked and stands in the
+ * stop for that: to be there in the child, too, which has a copy of its stack.
+ */
+struct channel_work {
+	u64 offset; /* in the channel; 0: nothing */
+	u8 memo[CHANNEL_MEMO_SIZE];
+};
+void channel_map_keep_work(const struct channel_map *map, u64 key, struct channel_work *work);
+
+/*
+ * Gives a forked child, which does not inherit the mapping, private memory in its place,
+ * for the rest of a call that the agent was just recording. work may be NULL. 0 or -errno.
+ */
+int channel_map_for_child(const struct channel_map *map, const struct inject_place *place,
+			  const struct channel_work *work, struct err *err);
 
 /* Frees our side. */
 void channel_map_deinit(struct channel_map *map);

@@ -68,6 +68,7 @@ void probes_destroy(struct probes *probes)
 	probes_forget_functions(probes);
 	probes_forget_areas(probes);
 	free(probes->considered);
+	free(probes->forks);
 	jumps_destroy(probes->jumps);
 	breakpoints_destroy(probes->breakpoints);
 	areas_destroy(probes->areas);
@@ -544,24 +545,6 @@ void probes_thread_gone(struct probes *probes, struct thread *thread)
 	cut_calls(probes, thread, thread->calls, 0);
 	free(thread->calls);
 	thread->calls = NULL;
-}
-
-int probes_clean_child(const struct probes *probes, pid_t child, struct err *err)
-{
-	struct proc_mem mem;
-	int ret = proc_mem_open(&mem, child, err);
-
-	if (ret)
-		return ret;
-	ret = breakpoints_lift(probes->breakpoints, &mem);
-	if (ret)
-		err_sys(err, -ret, "cannot take the breakpoints out of forked process %d",
-			(int)child);
-	else
-		ret = areas_unmap_child(probes->areas, child, &mem, err);
-	proc_mem_close(&mem);
-	/* It may have been killed meanwhile. */
-	return ret == -ESRCH ? 0 : ret;
 }
 
 void probes_exec(struct probes *probes)

@@ -200,7 +200,17 @@ void probes_see_filter(struct probes *probes);
 /* The thread is about to end: EVENT_EXIT. */
 void probes_thread_exits(struct probes *probes, struct thread *thread);
 
-/* Takes all breakpoints out of the memory of a forked child. 0 or -errno. */
+/*
+ * The thread has forked, and stands in the stop for that, EVENT_FORK: what its child
+ * may need in probes_clean_child, which may come later.
+ */
+void probes_forks(struct probes *probes, struct thread *thread, pid_t child);
+
+/*
+ * Takes all that is ours out of a forked child, which stands in its first stop. If it
+ * was forked within a call that the agent has made, or in a signal handler that has
+ * interrupted the agent, areas stay in it, without effect. 0 or -errno.
+ */
 int probes_clean_child(const struct probes *probes, pid_t child, struct err *err);
 
 /*

@@ -2,7 +2,7 @@
 #ifndef MEMATTACH_PROBE_PROBES_INTERNAL_H
 #define MEMATTACH_PROBE_PROBES_INTERNAL_H
 
-/* Shared by probes.c, probes_sample.c, improve.c, remove.c and nesting.c, and by nothing else. */
+/* Shared by probes.c, probes_sample.c, improve.c, remove.c, clean_child.c, nesting.c; by nothing else. */
 #include "probe/area.h"
 #include "probe/breakpoints.h"
 #include "probe/calls.h"
@@ -22,6 +22,8 @@ struct probes {
 	struct unwind_table agent_rows; /* of the agent's code, in every area */
 	u32 areas_known;                /* how many areas the walkers know of */
 	bool areas_new;                 /* the agent's does not know of all of them yet */
+	struct probes_fork *forks;      /* probe/clean_child.c; NULL: none so far */
+	u32 forks_n;
 	struct probe_host host;
 	struct probes_config config;
 	u64 sample_seed;

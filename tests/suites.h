@@ -56,6 +56,7 @@
 	X(agent_tables)                                                                            \
 	X(agent_trees)                                                                             \
 	X(allocators)                                                                              \
+	X(fork_within)                                                                             \
 	X(orphan)
 
 #define SUITE_DECLARE(name) Suite *name##_suite(void) __attribute__((weak));

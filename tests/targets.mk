@@ -72,6 +72,10 @@ TARGETS += blocked signals
 forker.sources := forker.c $(engine)
 TARGETS += forker
 
+# Forks in the middle of allocator calls.
+fork_within.sources := fork_within.c $(talk)
+TARGETS += fork_within
+
 # An allocator that only its program knows.
 pool.sources := pool.c $(engine)
 TARGETS += pool

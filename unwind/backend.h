@@ -40,6 +40,8 @@ struct unwind_backend {
 	int (*add_rows)(void *impl, u32 id, u64 start, u64 end, const struct unwind_rows *rows,
 			struct err *err);
 	bool (*met_agent)(const void *impl, bool call); /* NULL with add_rows */
+	/* NULL: not possible. */
+	const struct mem_reader *(*swap_memory)(void *impl, const struct mem_reader *memory);
 	/* max >= 1. Fills pcs[0] too. */
 	enum unwind_end (*walk)(void *impl, const struct walk_request *request, u64 *pcs, u32 max,
 				u32 *count);

@@ -407,7 +407,19 @@ static bool table_met_agent(const void *impl, bool call)
 	return call ? u->in_agent_call : u->met_agent;
 }
 
+/* libdw goes on with the memory that it has: what it says of another one's frames is not believed. */
+static const struct mem_reader *table_swap_memory(void *impl, const struct mem_reader *memory)
+{
+	struct table_unwinder *u = impl;
+	const struct mem_reader *was = u->memory;
+
+	u->memory = memory;
+	u->window.memory = memory;
+	return was;
+}
+
 const struct unwind_backend unwind_table_backend = {
+	.swap_memory = table_swap_memory,
 	.met_agent = table_met_agent,
 	.create = table_create,
 	.destroy = table_destroy,

@@ -88,6 +88,14 @@ bool unwinder_met_agent(const struct unwinder *unwinder);
 bool unwinder_in_agent_call(const struct unwinder *unwinder);
 
 /*
+ * From now on the table back end reads this memory, which may be of another process with
+ * the same modules: a forked child. Returns what it has read so far, to be put back;
+ * NULL: the back end cannot do that, and nothing has changed.
+ */
+const struct mem_reader *unwinder_swap_memory(struct unwinder *unwinder,
+					      const struct mem_reader *memory);
+
+/*
  * Walks the stack of thread tid, which is in a ptrace-stop (libunwind and libdw
  * need that; table only needs its memory to hold still), from regs, which may
  * differ from the thread's own (as on the first byte of a function, where a

@@ -75,6 +75,11 @@ bool unwinder_in_agent_call(const struct unwinder *u)
 	return u->ops->met_agent && u->ops->met_agent(u->impl, true);
 }
 
+const struct mem_reader *unwinder_swap_memory(struct unwinder *u, const struct mem_reader *memory)
+{
+	return u->ops->swap_memory ? u->ops->swap_memory(u->impl, memory) : NULL;
+}
+
 static enum unwind_end walk(struct unwinder *u, const struct walk_request *request, u64 *pcs,
 			    u32 max, u32 *count)
 {

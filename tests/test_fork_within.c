@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: MIT
+/*
+ * Children that are born in the middle of an allocator call: in one that the agent has
+ * called, or in a signal handler that has interrupted the agent itself. They go on
+ * there, and so does their parent; also when memattach and its guardian are dead.
+ */
+#include <signal.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "tests/process_image.h"
+#include "tests/run_memattach.h"
+#include "tests/suites.h"
+
+static const char *const modes[] = {"trap", "jump"};
+static const char *const allocator[] = {"--alloc", "within_alloc", "--free", "within_free", NULL};
+
+START_TEST(born_within_an_allocator)
+{
+	struct memattach m;
+	struct target target;
+	char *before;
+
+	memattach_probe_by(modes[_i]);
+	target_start(&target, WORDS("fork_within"), NULL);
+	before = process_image(target.pid, false);
+	memattach_attach(&m, target.pid, allocator);
+	target_ask(&target, "within 100", "forked");
+	memattach_stop(&m);
+	memattach_cleanup(&m);
+	assert_same_image(before, process_image(target.pid, false));
+	target_ask(&target, "within 3", "forked");
+	target_end(&target);
+}
+END_TEST
+
+START_TEST(born_in_a_signal_handler)
+{
+	struct memattach m;
+	struct target target;
+	char *before;
+
+	memattach_probe_by(modes[_i]);
+	target_start(&target, WORDS("fork_within"), NULL);
+	/* The handler of the signals is there from now on. */
+	target_ask(&target, "signal 1", "forked");
+	before = process_image(target.pid, false);
+	memattach_attach(&m, target.pid, NULL);
+	target_ask(&target, "signal 300", "forked");
+	memattach_stop(&m);
+	memattach_cleanup(&m);
+	assert_same_image(before, process_image(target.pid, false));
+	target_ask(&target, "signal 3", "forked");
+	target_end(&target);
+}
+END_TEST
+
+Suite *fork_within_suite(void)
+{
+	Suite *suite = suite_create("fork_within");
+	TCase *tcase = tcase_create("fork_within");
+
+	tcase_set_timeout(tcase, 60);
+	tcase_add_loop_test(tcase, born_within_an_allocator, 0, 2);
+	tcase_add_loop_test(tcase, born_in_a_signal_handler, 0, 2);
+	suite_add_tcase(suite, tcase);
+	return suite;
+}
