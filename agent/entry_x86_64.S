@@ -10,13 +10,18 @@
 	.globl	agent_start
 	.hidden	agent_start
 agent_start:
+	.cfi_startproc
 	jmp	agent_handle_trap
+	.cfi_endproc
 	.balign	16
 	/* SA_RESTORER: what a signal handler returns to. */
 	mov	$15, %eax	/* rt_sigreturn */
 	syscall
 	.balign	16
+	.cfi_startproc
+	.cfi_def_cfa_offset 16
 	jmp	agent_enter
+	.cfi_endproc
 	.balign	16
 	/* uint64_t agent_ask(uint64_t question, uint64_t argument) */
 	.globl	agent_ask
@@ -36,7 +41,7 @@ agent_ask:
  * Between agent_put_taken and agent_put_done the thread owns place %rax, and all
  * arguments are as they were: memattach, which sees every signal before it is
  * delivered, makes the record void and sends the thread back to the beginning
- * (probe/ring_rescue_x86_64.c). So no handler, which may run for long or never
+ * (probe/agent_service_x86_64.c). So no handler, which may run for long or never
  * return, leaves a hole in the ring.
  */
 	.globl	agent_ring_put, agent_put_taken, agent_put_done

@@ -188,7 +188,8 @@ bool table_remove(struct table *table, u64 address, u64 hash, struct table_slot 
 		shard_bucket(table, shard, i)->passed--;
 	shard->count--;
 	table->count--;
-	if (shard->npages > 1 && shard->count <= (shard->npages - 1) * PAGE_FULL_AFTER_SHRINK)
+	if (table->count >= TABLE_KEPT && shard->npages > 1 &&
+	    shard->count <= (shard->npages - 1) * PAGE_FULL_AFTER_SHRINK)
 		shard_resize(table, shard, shard->npages - 1); /* cannot fail */
 	table_balance(table);
 	return true;

@@ -209,6 +209,7 @@ void table_balance(struct table *table)
 
 	if (table->count > (u64)n * SHARD_FULL && n < TABLE_MAX_SHARDS)
 		table_split(table);
-	else if (n > 1 && table->count <= (u64)(n - 1) * SHARD_FULL_AFTER_MERGE)
+	else if (n > 1 && table->count >= TABLE_KEPT &&
+		 table->count <= (u64)(n - 1) * SHARD_FULL_AFTER_MERGE)
 		table_merge(table);
 }

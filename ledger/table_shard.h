@@ -13,6 +13,12 @@
 /* It gives one back when one page less would hold no more than this on average. */
 #define PAGE_FULL_AFTER_SHRINK (TABLE_PAGE_SLOTS * 80 / 100)
 
+/*
+ * Room for so many entries is kept once it was needed, 1 MB or so: a program that
+ * builds something and drops it, again and again, would have us move entries all the time.
+ */
+#define TABLE_KEPT 32768
+
 static inline u32 shard_buckets(const struct table_shard *shard)
 {
 	return shard->npages * TABLE_PAGE_BUCKETS;

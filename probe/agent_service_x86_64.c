@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "probe/agent_service_x86_64.h"
 
-#include <signal.h>
+#include <string.h>
 
 #include "agent/abi.h"
 #include "agent/fixup.h"
@@ -21,23 +21,46 @@ static bool agent_offset(const struct areas *areas, u64 pc, u64 *offset)
 	return true;
 }
 
-/* The mapping with an address, as far as it may be read, for the agent's walks. */
+/* Memory of no file and no device, which can be read with no effect. */
+static bool is_plain(const struct map *map)
+{
+	return map->read && !map->inode && strncmp(map->path, "[v", 2) != 0;
+}
+
+/*
+ * Makes range, whose low is an address, the mapping with it, and those beside it
+ * without a gap: of a stack whose lower part was given other permissions, say.
+ */
+static bool find_range(const struct maps *maps, struct channel_range *range)
+{
+	const struct map *map = maps_find(maps, range->low);
+	size_t first, last;
+
+	if (!map || !map->read)
+		return false;
+	first = last = (size_t)(map - maps->items);
+	while (first > 0 && is_plain(&maps->items[first - 1]) &&
+	       maps->items[first - 1].end == maps->items[first].start)
+		first--;
+	while (last + 1 < maps->n && is_plain(&maps->items[last + 1]) &&
+	       maps->items[last].end == maps->items[last + 1].start)
+		last++;
+	*range = (struct channel_range){maps->items[first].start, maps->items[last].end};
+	return true;
+}
+
 static u64 answer_range(const struct tracee *tracee, u64 argument)
 {
 	const struct proc_mem *mem = tracee_mem(tracee);
 	struct channel_range range;
-	const struct map *map;
 	struct maps maps;
 	u64 answer = 0;
 
 	if (proc_mem_read(mem, argument, &range, sizeof(range)) != (ssize_t)sizeof(range) ||
 	    maps_read(&maps, tracee_pid(tracee), NULL))
 		return 0;
-	map = maps_find(&maps, range.low);
-	if (map && map->read) {
-		range = (struct channel_range){map->start, map->end};
+	if (find_range(&maps, &range))
 		answer = proc_mem_write(mem, argument, &range, sizeof(range)) == 0;
-	}
 	maps_deinit(&maps);
 	return answer;
 }
