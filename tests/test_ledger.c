@@ -7,7 +7,7 @@
 
 #include "ledger/ledger.h"
 #include "ledger/median.h"
-#include "ledger/table.h"
+#include "ledger/table_shard.h"
 #include "tests/ledger_model.h"
 #include "tests/suites.h"
 
