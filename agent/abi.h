@@ -24,6 +24,7 @@
 #define AGENT_CODE_MAX   0x5f00UL
 #define AGENT_TABLE      0x6000UL
 #define AGENT_SLOTS      0xa000UL
+#define AGENT_SLOT_BYTES 128 /* for the assembler */
 #define AGENT_SLOT_SIZE  128UL
 #define AGENT_SLOT_COUNT 1696UL
 #define AGENT_CONTROL    0x3f000UL
@@ -40,8 +41,8 @@
 #define AGENT_PUT_DONE  159
 /* With sampling, where stubs of functions that call no other probed one jump to, by shape: */
 #define AGENT_ENTRY_SAMPLE_SIZE    192 /* ALLOC, NEW: its first argument is the size */
-#define AGENT_ENTRY_SAMPLE_PRODUCT 384 /* ALLOC: the product of its first two arguments is */
-#define AGENT_ENTRY_SAMPLE_FREE    416 /* FREE: its first argument is the block */
+#define AGENT_ENTRY_SAMPLE_PRODUCT 320 /* ALLOC: the product of its first two arguments is */
+#define AGENT_ENTRY_SAMPLE_FREE    448 /* FREE: its first argument is the block */
 
 /* struct agent_control, for agent/entry_x86_64.S */
 #define AGENT_CONTROL_THREADS 8
@@ -106,8 +107,9 @@ enum agent_shape {
 
 #define AGENT_SLOT_CODE  64
 #define AGENT_SLOT_STUB  64
-#define AGENT_SLOT_STEPS 7 /* five instructions at most, and the end of each */
-#define AGENT_JUMP       5 /* bytes of the jump that is patched over a function's beginning */
+#define AGENT_STUB_CALL  0xe8 /* the first byte of a stub that pushes nothing */
+#define AGENT_SLOT_STEPS 7    /* five instructions at most, and the end of each */
+#define AGENT_JUMP       5    /* bytes of the jump that is patched over a function's beginning */
 
 /* Flags of a slot. */
 #define AGENT_SLOT_JUMP     1 /* the function begins with a jump to stub (otherwise: with an int3) */
@@ -118,7 +120,8 @@ enum agent_shape {
 
 struct agent_slot {
 	uint8_t code[AGENT_SLOT_CODE]; /* the displaced instructions, and a jump back behind them */
-	uint8_t stub[16]; /* of a jump probe: push %rax; lea slot, %rax; jmp agent_enter */
+	/* Of a jump probe: push %rax; lea slot, %rax; jmp agent_enter. Or: call AGENT_ENTRY_SAMPLE_*; jmp code. */
+	uint8_t stub[16];
 	uint8_t displaced; /* bytes that were displaced. 0: no code, it can only run in its own place */
 	uint8_t flags;
 	uint8_t shape;                 /* enum agent_shape */

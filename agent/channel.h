@@ -47,7 +47,9 @@
 #define CHANNEL_THREAD_SHIFT     6 /* log2 of the size of struct channel_thread */
 #define CHANNEL_THREAD_OPEN      16
 #define CHANNEL_THREAD_COUNTDOWN 24
-#define CHANNEL_MULTIPLIER       0x9e3779b97f4a7c15 /* 2^64 / golden ratio (Knuth) */
+/* A hash of its lower 40 bits: 2^31 / golden ratio (Knuth), which an instruction has room for. */
+#define CHANNEL_THREAD_MULTIPLIER       0x4f1bbcdd
+#define CHANNEL_THREAD_MULTIPLIER_SHIFT 28
 
 #ifndef __ASSEMBLER__
 #include <stddef.h>
@@ -178,7 +180,8 @@ _Static_assert(offsetof(struct channel_thread, countdown) == CHANNEL_THREAD_COUN
 
 static inline uint32_t channel_thread_first(uint64_t key)
 {
-	return (uint32_t)(key * CHANNEL_MULTIPLIER >> (64 - CHANNEL_THREADS_BITS));
+	return (uint32_t)(key * CHANNEL_THREAD_MULTIPLIER >> CHANNEL_THREAD_MULTIPLIER_SHIFT) %
+	       CHANNEL_THREADS;
 }
 
 /*

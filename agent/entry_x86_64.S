@@ -78,88 +78,91 @@ agent_put_done:
 	.cfi_endproc
 
 /*
- * With sampling: a call that nearly always is not recorded. What decides about it (agent/sample.h,
- * agent/sample_filter.h) is done here with two registers, and if it is as always, the
- * function goes on with no frame of ours; if not, agent_enter begins anew.
+ * With sampling: a call that nearly always is not recorded. The stub has called this, and jumps to the
+ * displaced instructions when it returns. What decides about the call (agent/sample.h,
+ * agent/sample_filter.h) is done here in a few registers, and if it is as always,
+ * that is all; if not, agent_enter begins anew.
  *
  * The registers' values are in the red zone, which no signal touches. Nothing of a
  * thread's entry is changed but its countdown, by one store of what was read: a
  * handler that allocates in between is forgotten, and one that was sampled keeps its
  * record.
  */
-#define SAVED_RCX  -8
-#define SAVED_RDX  -16
-#define SAVED_SLOT -24
+#define SAVED_RAX -8
+#define SAVED_RCX -16
+#define SAVED_RDX -24
 
-	.macro	sample_save
-	mov	%rax, SAVED_SLOT(%rsp)
-	mov	%rcx, SAVED_RCX(%rsp)
-	mov	%rdx, SAVED_RDX(%rsp)
-	.endm
-
-	.macro	sample_pass
-	mov	SAVED_RCX(%rsp), %rcx
-	mov	SAVED_RDX(%rsp), %rdx
-	mov	(%rsp), %rax
-	lea	8(%rsp), %rsp
-	.cfi_remember_state
-	.cfi_def_cfa_offset 8
-	jmp	*(SAVED_SLOT - 8)(%rsp)
-	.cfi_restore_state
+	/* What is asked for is not due: on to 1. It may be: on to 2. */
+	.macro	sample_size size
+	cmpq	$0, agent_control + AGENT_CONTROL_THREADS(%rip)
+	je	1f
+	/* By the ABI the thread pointer points to itself; memattach has seen that it does. */
+	mov	%fs:0, %rax
+	imul	$CHANNEL_THREAD_MULTIPLIER, %rax, %rcx
+	shr	$(CHANNEL_THREAD_MULTIPLIER_SHIFT - CHANNEL_THREAD_SHIFT), %rcx
+	and	$(((1 << CHANNEL_THREADS_BITS) - 1) << CHANNEL_THREAD_SHIFT), %ecx
+	add	agent_control + AGENT_CONTROL_THREADS(%rip), %rcx
+	cmp	%rax, (%rcx)
+	jne	2f
+	cmpq	$0, CHANNEL_THREAD_OPEN(%rcx)
+	jne	2f
+	mov	CHANNEL_THREAD_COUNTDOWN(%rcx), %rax
+	sub	\size, %rax
+	jbe	2f
+	mov	%rax, CHANNEL_THREAD_COUNTDOWN(%rcx)
 	.endm
 
 	.org	agent_start + AGENT_ENTRY_SAMPLE_SIZE, 0xcc
 	.cfi_startproc
 	.cfi_def_cfa_offset 16
-	sample_save
-	mov	%rdi, %rcx
-1:	cmpq	$0, agent_control + AGENT_CONTROL_THREADS(%rip)
-	je	2f
-	/* By the ABI the thread pointer points to itself; memattach has seen that it does. */
-	mov	%fs:0, %rax
-	movabs	$CHANNEL_MULTIPLIER, %rdx
-	imul	%rax, %rdx
-	shr	$(64 - CHANNEL_THREADS_BITS), %rdx
-	shl	$CHANNEL_THREAD_SHIFT, %rdx
-	add	agent_control + AGENT_CONTROL_THREADS(%rip), %rdx
-	cmp	%rax, (%rdx)
-	jne	3f
-	cmpq	$0, CHANNEL_THREAD_OPEN(%rdx)
-	jne	3f
-	mov	CHANNEL_THREAD_COUNTDOWN(%rdx), %rax
-	sub	%rcx, %rax
-	jbe	3f
-	mov	%rax, CHANNEL_THREAD_COUNTDOWN(%rdx)
-2:	sample_pass
-3:	mov	SAVED_RCX(%rsp), %rcx
-	mov	SAVED_RDX(%rsp), %rdx
-	mov	SAVED_SLOT(%rsp), %rax
+	mov	%rax, SAVED_RAX(%rsp)
+	mov	%rcx, SAVED_RCX(%rsp)
+	sample_size %rdi
+1:	mov	SAVED_RAX(%rsp), %rax
+	mov	SAVED_RCX(%rsp), %rcx
+	ret
+2:
+sample_slow:
+	/* As if the stub had pushed rax and loaded it with the slot, in which the return address is. */
+	mov	(%rsp), %rax
+	mov	SAVED_RAX(%rsp), %rcx
+	and	$-AGENT_SLOT_BYTES, %rax
+	mov	%rcx, (%rsp)
+	mov	SAVED_RCX(%rsp), %rcx
 	jmp	agent_enter
 
 	.org	agent_start + AGENT_ENTRY_SAMPLE_PRODUCT, 0xcc
-	sample_save
-	mov	%rdi, %rcx
-	imul	%rsi, %rcx
-	jno	1b
-	jmp	3b
+	mov	%rax, SAVED_RAX(%rsp)
+	mov	%rcx, SAVED_RCX(%rsp)
+	mov	%rdx, SAVED_RDX(%rsp)
+	mov	%rdi, %rdx
+	imul	%rsi, %rdx
+	jo	2f
+	sample_size %rdx
+1:	mov	SAVED_RAX(%rsp), %rax
+	mov	SAVED_RCX(%rsp), %rcx
+	mov	SAVED_RDX(%rsp), %rdx
+	ret
+2:	mov	SAVED_RDX(%rsp), %rdx
+	jmp	sample_slow
 
 	.org	agent_start + AGENT_ENTRY_SAMPLE_FREE, 0xcc
-	sample_save
-	mov	agent_control + AGENT_CONTROL_FILTER(%rip), %rdx
-	test	%rdx, %rdx
-	je	4f
-	movabs	$CHANNEL_MULTIPLIER, %rax
+	mov	%rax, SAVED_RAX(%rsp)
+	mov	%rcx, SAVED_RCX(%rsp)
+	mov	%rdi, %rax
 	mov	%rdi, %rcx
-	shr	$12, %rcx
-	imul	%rax, %rcx
-	mov	%edi, %eax
-	shr	$48, %rcx
-	shr	$6, %eax
-	and	$63, %eax
-	xor	%ecx, %eax
-	cmpb	$0, (%rdx, %rax)
-	jne	3b
-4:	sample_pass
+	shr	$6, %rax
+	shr	$22, %rcx
+	xor	%eax, %ecx
+	mov	agent_control + AGENT_CONTROL_FILTER(%rip), %rax
+	movzwl	%cx, %ecx
+	test	%rax, %rax
+	je	1f
+	cmpb	$0, (%rax, %rcx)
+	jne	sample_slow
+1:	mov	SAVED_RAX(%rsp), %rax
+	mov	SAVED_RCX(%rsp), %rcx
+	ret
 	.cfi_endproc
 
 /*

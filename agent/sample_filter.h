@@ -23,12 +23,13 @@
 _Static_assert(CHANNEL_FILTER == 1U << 16, "the index has 16 bits");
 
 /*
- * Which byte of the filter counts the block at address: a page's blocks have a cache line of it, so
- * that what a program frees one after the other does not ask for a line each. agent/entry_x86_64.S has this, too.
+ * Which byte of the filter counts the block at address. Neighbours have neighbouring bytes,
+ * so that what a program frees one after the other does not ask for a cache line
+ * each. agent/entry_x86_64.S has this, too.
  */
 static inline uint32_t sample_filter_index(uint64_t address)
 {
-	return (uint32_t)((address >> 12) * CHANNEL_MULTIPLIER >> 48 ^ (address >> 6 & 63));
+	return (uint32_t)(address >> 6 ^ address >> 22) % CHANNEL_FILTER;
 }
 
 /* May the block at address have been recorded? If not, its free need not be. */

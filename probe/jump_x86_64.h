@@ -33,4 +33,14 @@ static inline void jump_encode_stub(u8 stub[16], u64 slot, u64 enter)
 	jump_encode(stub + 8, at + 8, enter);
 }
 
+/* With sampling: call enter; jmp code. */
+static inline void jump_encode_short_stub(u8 stub[16], u64 slot, u64 enter)
+{
+	memset(stub, 0xcc, 16);
+	jump_encode(stub, slot + AGENT_SLOT_STUB, enter);
+	stub[0] = AGENT_STUB_CALL;
+	stub[5] = 0xeb;
+	stub[6] = (u8) - (AGENT_SLOT_STUB + 7);
+}
+
 #endif

@@ -159,7 +159,7 @@ static int write_stub(struct jumps *j, const struct breakpoint *bp,
 {
 	const struct call_spec *spec = &bp->spec;
 	struct agent_slot slot;
-	u64 area;
+	u64 area, entry;
 
 	if (proc_mem_read(tracee_mem(j->tracee), bp->slot, &slot, sizeof(slot)) !=
 		    (ssize_t)sizeof(slot) ||
@@ -173,7 +173,11 @@ static int write_stub(struct jumps *j, const struct breakpoint *bp,
 	slot.count = spec->count;
 	slot.out = spec->out;
 	slot.nothrow = function->nothrow;
-	jump_encode_stub(slot.stub, bp->slot, area + AGENT_CODE + entry_of(j, &slot, thread));
+	entry = entry_of(j, &slot, thread);
+	if (entry == AGENT_ENTRY_CALL)
+		jump_encode_stub(slot.stub, bp->slot, area + AGENT_CODE + entry);
+	else
+		jump_encode_short_stub(slot.stub, bp->slot, area + AGENT_CODE + entry);
 	return areas_write_slot(j->areas, bp->slot, bp->address, &slot);
 }
 
