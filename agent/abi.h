@@ -43,6 +43,7 @@
 #define AGENT_ENTRY_SAMPLE_SIZE    192 /* ALLOC, NEW: its first argument is the size */
 #define AGENT_ENTRY_SAMPLE_PRODUCT 320 /* ALLOC: the product of its first two arguments is */
 #define AGENT_ENTRY_SAMPLE_FREE    448 /* FREE: its first argument is the block */
+#define AGENT_ENTRY_FREE           576 /* FREE: what short stubs call without sampling */
 
 /* struct agent_control, for agent/entry_x86_64.S */
 #define AGENT_CONTROL_THREADS 8
@@ -120,7 +121,7 @@ enum agent_shape {
 
 struct agent_slot {
 	uint8_t code[AGENT_SLOT_CODE]; /* the displaced instructions, and a jump back behind them */
-	/* Of a jump probe: push %rax; lea slot, %rax; jmp agent_enter. Or: call AGENT_ENTRY_SAMPLE_*; jmp code. */
+	/* Of a jump probe: push %rax; lea slot, %rax; jmp agent_enter. Or: call AGENT_ENTRY_SAMPLE_* or _FREE; jmp code. */
 	uint8_t stub[16];
 	uint8_t displaced; /* bytes that were displaced. 0: no code, it can only run in its own place */
 	uint8_t flags;

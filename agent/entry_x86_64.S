@@ -166,6 +166,45 @@ sample_slow:
 	.cfi_endproc
 
 /*
+ * A free, all of which is done before it runs: a short stub has called this, and goes
+ * on with the displaced instructions. A return, unlike the jump below, goes where the
+ * processor expects. The frame is that of agent_enter, but for rax: in its place
+ * is the return address to the stub.
+ */
+	.org	agent_start + AGENT_ENTRY_FREE, 0xcc
+	.cfi_startproc
+	.cfi_def_cfa_offset 16
+	sub	$(AGENT_FRAME - 8), %rsp
+	.cfi_def_cfa_offset AGENT_FRAME + 8
+	mov	%rcx, AGENT_FRAME_RCX(%rsp)
+	mov	%rdx, AGENT_FRAME_RDX(%rsp)
+	mov	%rsi, AGENT_FRAME_RSI(%rsp)
+	mov	%rdi, AGENT_FRAME_RDI(%rsp)
+	mov	%r8, AGENT_FRAME_R8(%rsp)
+	mov	%r9, AGENT_FRAME_R9(%rsp)
+	mov	%r10, AGENT_FRAME_R10(%rsp)
+	mov	%r11, AGENT_FRAME_R11(%rsp)
+	mov	%rax, AGENT_FRAME_CODE(%rsp)
+	mov	AGENT_FRAME_RAX(%rsp), %rsi
+	and	$-AGENT_SLOT_BYTES, %rsi
+	mov	%rsp, %rdi
+	mov	%rbp, %rdx
+	call	agent_before
+	mov	AGENT_FRAME_RCX(%rsp), %rcx
+	mov	AGENT_FRAME_RDX(%rsp), %rdx
+	mov	AGENT_FRAME_RSI(%rsp), %rsi
+	mov	AGENT_FRAME_RDI(%rsp), %rdi
+	mov	AGENT_FRAME_R8(%rsp), %r8
+	mov	AGENT_FRAME_R9(%rsp), %r9
+	mov	AGENT_FRAME_R10(%rsp), %r10
+	mov	AGENT_FRAME_R11(%rsp), %r11
+	mov	AGENT_FRAME_CODE(%rsp), %rax
+	lea	(AGENT_FRAME - 8)(%rsp), %rsp
+	.cfi_def_cfa_offset 16
+	ret
+	.cfi_endproc
+
+/*
  * A call of a probed function. The stub has pushed rax and loaded it with its
  * slot. Every register is to be as it was when the displaced instructions run,
  * and every one but the flags when the function has returned.

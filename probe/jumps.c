@@ -140,7 +140,7 @@ static u64 entry_of(const struct jumps *j, const struct agent_slot *slot, struct
 	bool leaf = slot->flags & AGENT_SLOT_LEAF;
 
 	if (!j->config.sample)
-		return AGENT_ENTRY_CALL;
+		return slot->shape == AGENT_SHAPE_FREE ? AGENT_ENTRY_FREE : AGENT_ENTRY_CALL;
 	if (slot->shape == AGENT_SHAPE_FREE && slot->ptr == 1)
 		return AGENT_ENTRY_SAMPLE_FREE;
 	if (!leaf || (slot->shape != AGENT_SHAPE_ALLOC && slot->shape != AGENT_SHAPE_NEW) ||
