@@ -135,6 +135,11 @@ static bool describe(struct capture *capture, const struct session_view *view,
 		     const struct options *options)
 {
 	static const char *const unwinds[] = {"table", "libdw", "libunwind"};
+	static const char *const probes[] = {
+		[SESSION_PROBE_AUTO] = "auto",
+		[SESSION_PROBE_JUMP] = "jump",
+		[SESSION_PROBE_TRAP] = "trap",
+	};
 	const struct proc_identity *identity = view->identity;
 	char host[256] = "";
 
@@ -145,7 +150,7 @@ static bool describe(struct capture *capture, const struct session_view *view,
 	capture->target.host = copy(host);
 	capture->target.start_time = view->start_time;
 	capture->target.command = calloc(identity->command_n + 1, sizeof(char *));
-	capture->settings.probe = copy("trap");
+	capture->settings.probe = copy(probes[options->session.probe]);
 	capture->settings.unwind = copy(unwinds[options->session.unwind]);
 	capture->settings.depth = options->session.depth;
 	capture->settings.sample_bytes = options->session.sample;
