@@ -57,7 +57,8 @@
 	X(agent_trees)                                                                             \
 	X(allocators)                                                                              \
 	X(fork_within)                                                                             \
-	X(orphan)
+	X(orphan)                                                                                  \
+	X(kill9)
 
 #define SUITE_DECLARE(name) Suite *name##_suite(void) __attribute__((weak));
 SUITES(SUITE_DECLARE)

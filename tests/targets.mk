@@ -102,7 +102,7 @@ targets: $(TARGETS:%=$(TB)/%)
 .PHONY: targets
 
 # The suites that run memattach need it, and the targets, but are not linked with them.
-INTEGRATION := exact threads stack_shapes harmless programs cli outputs exec_fork allocators
+INTEGRATION := exact threads stack_shapes harmless programs cli outputs exec_fork allocators orphan kill9 fork_within
 ifneq ($(filter $(INTEGRATION),$(SUITE)),)
 check-one: | targets $(BUILD)/memattach
 endif
