@@ -191,6 +191,9 @@ START_TEST(both_killed)
 			target_ask(&target, "trap 5", "trapped");
 		target_ask(&target, "stop", "stopped");
 		still(&target);
+		/* More than the ring holds, which nobody reads. */
+		if (i == 0 && probe_mode_now() != PROBE_TRAP)
+			target_ask(&target, "run 300000", "done");
 		take_over(&target);
 		ck_assert(!orphans_has_traces(target.pid));
 		target_ask(&target, "fork 1", "forked");
@@ -244,6 +247,64 @@ START_TEST(both_killed_at_any_moment)
 }
 END_TEST
 
+/* What calls that were left by longjmp have left on a stack keeps nothing in the target. */
+START_TEST(remnants_on_the_stack)
+{
+	struct target target;
+	struct memattach m;
+	char *before;
+
+	orphans_adopt();
+	target_start(&target, WORDS("fork_within"), NULL);
+	before = orphans_image(&target);
+	memattach_attach(&m, target.pid, WORDS("--alloc", "within_alloc", "--free", "within_free"));
+	target_ask(&target, "work 1000", "worked");
+	target_ask(&target, "remnant", "waiting");
+	kill(m.pid, SIGKILL);
+	wait_end(m.pid);
+	orphans_await(&target);
+	orphans_forget(&m);
+	assert_same_image(before, orphans_image(&target));
+	target_ask(&target, "go", "done");
+	target_end(&target);
+}
+END_TEST
+
+/*
+ * A thread that stays in a call that the agent has made keeps the areas, but nothing
+ * else; the guardian gives up, and the next memattach after that call takes them out.
+ */
+START_TEST(a_call_that_lasts)
+{
+	struct target target;
+	struct memattach m;
+	char *before;
+	int status;
+
+	orphans_adopt();
+	target_start(&target, WORDS("fork_within"), NULL);
+	before = orphans_image(&target);
+	memattach_attach(&m, target.pid, WORDS("--alloc", "within_alloc", "--free", "within_free"));
+	target_ask(&target, "work 1000", "worked");
+	target_ask(&target, "inside", "inside");
+	kill(m.pid, SIGKILL);
+	wait_end(m.pid);
+	status = wait_end(orphans_find(getpid(), target.pid));
+	ck_assert(WIFEXITED(status) && WEXITSTATUS(status) == 1);
+	orphans_forget(&m);
+	assert_untraced(target.pid);
+	ck_assert(orphans_has_traces(target.pid));
+	target_ask(&target, "go", "outside");
+	target_ask(&target, "work 1000", "worked");
+	memattach_attach(&m, target.pid, NULL);
+	target_ask(&target, "work 1000", "worked");
+	memattach_stop(&m);
+	memattach_cleanup(&m);
+	assert_same_image(before, orphans_image(&target));
+	target_end(&target);
+}
+END_TEST
+
 static void add(TCase *tcase, enum probe_mode mode)
 {
 	/* By auto everything is as by jump here. */
@@ -254,6 +315,9 @@ static void add(TCase *tcase, enum probe_mode mode)
 	tcase_add_loop_test(tcase, killed_at_any_moment, 0, 2);
 	tcase_add_loop_test(tcase, both_killed, 0, 4);
 	tcase_add_test(tcase, both_killed_at_any_moment);
+	tcase_add_test(tcase, remnants_on_the_stack);
+	if (mode == PROBE_JUMP)
+		tcase_add_test(tcase, a_call_that_lasts);
 }
 
 Suite *orphan_suite(void)

@@ -8,9 +8,15 @@
  *	signal N	N children by a handler of signals that come while the process
  *			allocates and frees as fast as it can	-> "forked"
  *	work N		N rounds of allocating and freeing		-> "worked"
+ *	inside		calls within_alloc, which waits there		-> "inside"
+ *			until the next line				-> "outside"
+ *	remnant		waits in a function whose frame is where within_alloc was just
+ *			before, left by longjmp				-> "waiting"
+ *			until the next line				-> "done"
  *	quit		or end of file: the end, status 0
  */
 #include <errno.h>
+#include <setjmp.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -25,6 +31,8 @@
 
 static volatile sig_atomic_t wanted; /* children that are still to be made */
 static volatile sig_atomic_t in_child;
+static int waits, leaves; /* in within_alloc */
+static jmp_buf way_out;
 
 static void work(long rounds)
 {
@@ -86,6 +94,12 @@ NOINLINE void *within_alloc(size_t size)
 
 	if (wanted)
 		child = fork_now();
+	if (leaves)
+		longjmp(way_out, 1);
+	if (waits) {
+		say("inside");
+		hear();
+	}
 	return p;
 }
 
@@ -109,6 +123,36 @@ static void within(int n)
 		wait_for(child);
 	}
 	say("forked");
+}
+
+static void inside(void)
+{
+	waits = 1;
+	within_free(within_alloc(10));
+	waits = 0;
+	say("outside");
+}
+
+/* Leaves calls of within_alloc by longjmp: nobody has written over what they left on the stack. */
+NOINLINE static void litter(void)
+{
+	volatile int left = 0;
+
+	setjmp(way_out);
+	leaves = left++ < 3;
+	within_free(within_alloc(10));
+}
+
+NOINLINE static void remnant(void)
+{
+	char unwritten[8192];
+	char *p = unwritten;
+
+	KEEP(p);
+	say("waiting");
+	hear();
+	KEEP(p);
+	say("done");
 }
 
 static void on_signal(int sig)
@@ -156,6 +200,11 @@ int main(void)
 			within(atoi(rest));
 		} else if ((rest = after(line, "signal"))) {
 			by_signal(atoi(rest));
+		} else if (after(line, "inside")) {
+			inside();
+		} else if (after(line, "remnant")) {
+			litter();
+			remnant();
 		} else if ((rest = after(line, "work"))) {
 			work(atol(rest));
 			say("worked");
