@@ -42,8 +42,8 @@ void ring_reader_skip(struct ring_reader *reader);
 void ring_reader_beat(struct ring_reader *reader);
 
 /*
- * Modules have gone, and hashes of stacks will be others: forgets those from before
- * the last such change.
+ * Modules have gone, and hashes of stacks will be others: those from before may be
+ * forgotten when there are many.
  */
 void ring_reader_forget_stacks(struct ring_reader *reader);
 

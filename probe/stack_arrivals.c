@@ -30,6 +30,9 @@ struct stack_arrivals {
 
 #define KNOWN_MIN 1024
 
+/* So many stacks have to come before those of a time that is over are forgotten. */
+#define FORGET_MIN 65536
+
 static int known_init(struct known_stacks *k, size_t cap)
 {
 	*k = (struct known_stacks){.items = calloc(cap, sizeof(*k->items)), .cap = cap};
@@ -162,6 +165,12 @@ void stack_arrivals_forget(struct stack_arrivals *a)
 {
 	struct known_stacks old = a->before;
 
+	/*
+	 * A hash is of its time, by the seed, and hurts nobody later. A thread that had
+	 * found it may not have had a CPU while modules changed over and over.
+	 */
+	if (a->now.n < FORGET_MIN)
+		return;
 	a->before = a->now;
 	memset(old.items, 0, old.cap * sizeof(*old.items));
 	old.n = 0;

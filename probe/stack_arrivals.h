@@ -43,9 +43,9 @@ int stack_arrivals_learn(struct stack_arrivals *arrivals, u64 hash, u32 id);
 int stack_arrivals_find(const struct stack_arrivals *arrivals, u64 hash, u32 *id);
 
 /*
- * Modules have changed, and hashes with them: forgets the ids of the time before the
- * last change. Those of the present one are needed a little longer, by threads that
- * had walked their stack just before.
+ * Modules have changed, and hashes with them: those of an earlier time may be
+ * forgotten once many others have come. The last ones are still needed, by threads
+ * that walked their stack before that and have not written their record yet.
  */
 void stack_arrivals_forget(struct stack_arrivals *arrivals);
 
