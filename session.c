@@ -31,6 +31,7 @@
 
 /* Threads that stand where a jump is to go will soon be elsewhere. */
 #define IMPROVE_PERIOD_NS 1000000ULL
+#define IMPROVE_REST      100 /* the target runs so much longer than it was stopped for the last try */
 
 /* A tick that comes a little early must not skip a sample. */
 #define SAMPLE_SLACK_NS 5000000
@@ -188,7 +189,9 @@ static void look_before_exit(struct session *s)
 static int on_exec(struct session *s, struct thread *thread, struct err *err)
 {
 	if (thread->own_process) {
+		consumer_enter(&s->image->consumer);
 		probes_thread_gone(s->image->probes, thread);
+		consumer_leave(&s->image->consumer);
 		tracee_detach_thread(s->tracee, thread, 0);
 		return 0;
 	}
@@ -237,15 +240,18 @@ static void release(struct session *s, pid_t child)
 static int improve(struct session *s, struct thread *thread, struct err *err)
 {
 	u64 now = clock_ns();
+	int ret;
 
 	if (s->leaving || (s->loading && !s->image->loaded))
 		return 0;
 	if (thread->own_process || thread->has_status || now < s->next_improve_ns ||
 	    !probes_can_improve(s->image->probes))
 		return 0;
-	s->next_improve_ns = now + IMPROVE_PERIOD_NS;
 	tracee_drop_signal(thread);
-	return image_improve(s->image, thread, err);
+	ret = image_improve(s->image, thread, err);
+	/* Where a thread cannot be stopped it takes a second: then seldom. */
+	s->next_improve_ns = clock_ns() + IMPROVE_PERIOD_NS + (clock_ns() - now) * IMPROVE_REST;
+	return ret;
 }
 
 static int on_trap(struct session *s, struct thread *thread, struct err *err)
@@ -345,10 +351,7 @@ static void keep_agent(struct session *s)
 	struct err err = ERR_INIT;
 	struct thread *thread;
 
-	if (!s->image || !s->image->probes)
-		return;
-	probes_see_filter(s->image->probes);
-	if (!probes_agent_is_lost(s->image->probes))
+	if (!s->image || !s->image->probes || !probes_agent_is_lost(s->image->probes))
 		return;
 	thread = tracee_stop_one(s->tracee);
 	if (!thread)

@@ -104,11 +104,8 @@ static void remove_module(struct image *image, const struct module *module)
 {
 	log_verbose(&image->config->log, "module %s is gone", module->path);
 	unwinder_remove_module(image->unwinder, module->id);
-	if (image->probes) {
+	if (image->probes)
 		probes_forget_module(image->probes, module->id);
-		if (probes_reader(image->probes))
-			ring_reader_forget_stacks(probes_reader(image->probes));
-	}
 	scan_forget(image, module->id);
 }
 
@@ -116,6 +113,7 @@ static void remove_module(struct image *image, const struct module *module)
 static int apply_changes(struct image *image, struct err *err)
 {
 	u32 n = modules_count(image->modules);
+	bool gone = false;
 	u32 *known = realloc(image->known, ((size_t)n + 1) * sizeof(*known));
 
 	if (!known)
@@ -130,8 +128,11 @@ static int apply_changes(struct image *image, struct err *err)
 		if (image->known[id] && !module->mapped) {
 			remove_module(image, module);
 			image->known[id] = false;
+			gone = true;
 		}
 	}
+	if (gone && image->probes && probes_reader(image->probes))
+		ring_reader_forget_stacks(probes_reader(image->probes));
 	for (u32 id = 1; id <= n; id++) {
 		const struct module *module = modules_get(image->modules, id);
 		int ret;

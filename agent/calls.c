@@ -37,12 +37,15 @@ static inline uint64_t thread_pointer(void)
 static struct channel_thread *enter_thread(struct channel *channel, struct channel_thread *table,
 					   uint64_t key, uint32_t first)
 {
+	/* It may have found its first place taken, by a thread that has ended since. */
+	for (uint32_t i = 0; i < CHANNEL_THREAD_PROBES && key; i++)
+		if (__atomic_load_n(&table[(first + i) % CHANNEL_THREADS].key, __ATOMIC_RELAXED) ==
+		    key)
+			return &table[(first + i) % CHANNEL_THREADS];
 	for (uint32_t i = 0; i < CHANNEL_THREAD_PROBES && key; i++) {
 		struct channel_thread *t = &table[(first + i) % CHANNEL_THREADS];
 		uint64_t was = __atomic_load_n(&t->key, __ATOMIC_RELAXED);
 
-		if (was == key)
-			return t;
 		if (was == 0 && __atomic_compare_exchange_n(&t->key, &was, key, 0, __ATOMIC_RELAXED,
 							    __ATOMIC_RELAXED))
 			return t;
@@ -98,6 +101,14 @@ static inline uint64_t size_of(const struct agent_frame *f, const struct agent_s
 	return bytes;
 }
 
+/* Of this area or of another one: they have the same code. No other address looks like it but by chance. */
+static int is_return_to_agent(uint64_t value)
+{
+	uint64_t offset = (uint64_t)agent_returned & (AGENT_AREA_SIZE - 1);
+
+	return (value & (AGENT_AREA_SIZE - 1)) == offset;
+}
+
 /*
  * The walk has lost its way, as in musl, which has no unwind information. If the
  * return address with which the open call was made is still where it was, that
@@ -110,7 +121,7 @@ static int still_open(struct channel *channel, struct channel_thread *thread)
 	if (open & CHANNEL_OPEN_TRAP)
 		return agent_read(channel, thread, at, &value) && value == thread->trap_ret;
 	return agent_read(channel, thread, at - AGENT_FRAME - 8, &value) &&
-	       value == (uint64_t)agent_returned;
+	       is_return_to_agent(value);
 }
 
 /* There may be a call under way that this one is a part of. */

@@ -61,7 +61,7 @@
 #define CHANNEL_KNOWN      (1U << 18)
 #define CHANNEL_RULES_BITS 14
 #define CHANNEL_RULES      (1U << CHANNEL_RULES_BITS)
-#define CHANNEL_RANGES     1024U
+#define CHANNEL_RANGES     32768U
 #define CHANNEL_FILTER     (1U << 16)
 #define CHANNEL_MODULES    2048U
 #define CHANNEL_MEMOS      256U
@@ -84,7 +84,6 @@ struct channel {
 	uint64_t size;         /* of all of it, bytes */
 	uint64_t second;       /* how many cycles (rdtsc) a second has */
 	uint32_t depth;        /* frames of a stack at most */
-	uint32_t may_sleep;    /* the agent may make system calls to wait */
 	uint32_t list;         /* which of the two lists of modules is valid */
 	uint32_t modules_n[2]; /* how many modules they have */
 	uint64_t generation;   /* counted up whenever modules change; odd while they do */

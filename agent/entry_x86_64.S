@@ -96,8 +96,7 @@ agent_put_done:
 	.macro	sample_size size
 	cmpq	$0, agent_control + AGENT_CONTROL_THREADS(%rip)
 	je	1f
-	/* By the ABI the thread pointer points to itself; memattach has seen that it does. */
-	mov	%fs:0, %rax
+	rdfsbase %rax
 	imul	$CHANNEL_THREAD_MULTIPLIER, %rax, %rcx
 	shr	$(CHANNEL_THREAD_MULTIPLIER_SHIFT - CHANNEL_THREAD_SHIFT), %rcx
 	and	$(((1 << CHANNEL_THREADS_BITS) - 1) << CHANNEL_THREAD_SHIFT), %ecx

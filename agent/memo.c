@@ -243,7 +243,7 @@ walk_to_memo(struct walker *w, struct agent_memo *m, struct usable u, uint32_t m
 static inline int put_word(struct agent_memo *m, uint64_t lowest, uint64_t address, uint64_t value)
 {
 	/* A word below the frame that it is found from may not be there another time. */
-	if (m->words == MEMO_WORDS || address < lowest)
+	if (m->words >= MEMO_WORDS || address < lowest)
 		return 0;
 	m->word[m->words++] = (struct memo_word){address, value, 0, MEMO_NO_FRAME};
 	return 1;

@@ -1,23 +1,16 @@
 // SPDX-License-Identifier: MIT
 /*
- * The slow side of the ring: waiting for room. A thread that waits naps if it is
- * known that the target may make that system call, and spins if not. The
- * heartbeat tells whether memattach is alive; when that stands still for a second
+ * The slow side of the ring: waiting for room. A thread spins: any
+ * system call might be one that it has forbidden itself (seccomp). The heartbeat tells whether memattach is alive; when that stands still for a second
  * (it has been stopped, or killed) all threads stop waiting, and recording, until
  * it moves again.
  */
 #include "agent/ring.h"
 
-#define SYSCALL_NANOSLEEP 35
-#define NAP_NS            50000
-#define SPINS             200
+#define SPINS 200
 
 int agent_ring_put(struct channel *channel, uint64_t word0, uint64_t word1, uint64_t word2,
 		   uint64_t word3) __attribute__((visibility("hidden")));
-
-struct nap {
-	uint64_t seconds, nanoseconds;
-};
 
 static inline uint64_t cycles(void)
 {
@@ -25,17 +18,6 @@ static inline uint64_t cycles(void)
 
 	__asm__ volatile("rdtsc" : "=a"(low), "=d"(high));
 	return (uint64_t)high << 32 | low;
-}
-
-static void nap(void)
-{
-	struct nap nap = {0, NAP_NS};
-	long result;
-
-	__asm__ volatile("syscall"
-			 : "=a"(result)
-			 : "a"(SYSCALL_NANOSLEEP), "D"(&nap), "S"(0)
-			 : "rcx", "r11", "memory");
 }
 
 static int is_full(const struct channel *channel)
@@ -56,8 +38,6 @@ static int wait_for_room(struct channel *channel)
 			return -1;
 		for (int i = 0; i < SPINS; i++)
 			__asm__ volatile("pause");
-		if (channel->may_sleep)
-			nap();
 		now = __atomic_load_n(&channel->heartbeat, __ATOMIC_RELAXED);
 		if (now != heartbeat) {
 			heartbeat = now;

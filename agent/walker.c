@@ -19,8 +19,7 @@
 #include "agent/send.h"
 #include "agent/walk_state.h"
 
-#define TRIES          4
-#define NESTING_FRAMES 32
+#define TRIES 4
 
 /* Steps through code of ours or in slots count no frame, but a hostile stack shall not last for ever. */
 #define STEPS_MORE 64
@@ -351,9 +350,10 @@ uint64_t agent_walk(struct channel *channel, struct channel_thread *thread, uint
 enum agent_nesting agent_nesting(struct channel *channel, struct channel_thread *thread,
 				 uint64_t sp, uint64_t bp)
 {
+	uint64_t open = CHANNEL_OPEN_SP(thread->open);
 	struct walker w;
 
-	w.depth = NESTING_FRAMES;
+	w.depth = CHANNEL_DEPTH_MAX;
 	for (int tries = TRIES; tries > 0; tries--) {
 		int more, guessed = 0;
 
@@ -364,10 +364,15 @@ enum agent_nesting agent_nesting(struct channel *channel, struct channel_thread 
 			more = agent_frame_step(&w);
 			guessed |= w.kind == UNWIND_NONE;
 			/* The return address of the open call is the one that was just read. */
-			if (more && w.s.sp == CHANNEL_OPEN_SP(thread->open) + 8)
+			if (more && w.s.sp == open + 8)
 				w.kind = UNWIND_OURS;
 			if (w.kind == UNWIND_OURS || w.kind == UNWIND_SIGNAL)
 				break;
+			/* The walk has come further out than the call was: it is not on this stack. */
+			if (more && !guessed && sp < open && w.s.sp > open + 8) {
+				w.end = CHANNEL_OUTERMOST;
+				break;
+			}
 		}
 		if (!holds(&w))
 			continue;

@@ -23,11 +23,11 @@ uint64_t agent_walk(struct channel *channel, struct channel_thread *thread, uint
 enum agent_nesting {
 	AGENT_NESTED,     /* by a function that the agent has called */
 	AGENT_NOT_NESTED, /* from a signal handler */
-	AGENT_OUTERMOST,  /* the agent is nowhere on this stack */
+	AGENT_OUTERMOST,  /* the open call is not on this stack */
 	AGENT_UNKNOWN,    /* the walk was lost, or too deep */
 };
 
-/* Who has made this call. Looks at 32 frames at most. */
+/* Who has made this call, while thread->open says that one is under way. */
 enum agent_nesting agent_nesting(struct channel *channel, struct channel_thread *thread,
 				 uint64_t sp, uint64_t bp);
 

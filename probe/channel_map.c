@@ -3,7 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <stdio.h>
+#include <signal.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/random.h>
@@ -67,24 +67,64 @@ static void fill(struct channel *channel, const struct channel *layout,
 	channel->magic = CHANNEL_MAGIC;
 	channel->second = cycles_per_second();
 	channel->depth = settings->depth;
-	channel->may_sleep = settings->may_sleep;
 	channel->sample = settings->sample;
 	/* Where there is no randomness to be had yet, any number does: it keeps nobody out. */
 	if (getrandom(&channel->seed, sizeof(channel->seed), GRND_NONBLOCK) < 0)
 		channel->seed = clock_ns();
 }
 
-/* Our side of descriptor fd of the target. */
-static int map_ours(struct channel_map *map, pid_t tid, s64 fd, size_t size, struct err *err)
+/*
+ * The target's descriptor as one of ours: the same open file, so that nothing can be
+ * done to it that the target could not do. The target may be hostile, and may have put
+ * another file in its place: what we get must be a memfd without seals. -errno.
+ */
+static int take_descriptor(pid_t pid, s64 fd)
 {
-	char path[64];
-	void *memory;
-	int ours;
+	int pidfd = (int)syscall(SYS_pidfd_open, pid, 0), ours, code;
 
-	snprintf(path, sizeof(path), "/proc/%d/fd/%d", (int)tid, (int)fd);
-	ours = open(path, O_RDWR | O_CLOEXEC);
+	if (pidfd < 0)
+		return -errno;
+	ours = (int)syscall(SYS_pidfd_getfd, pidfd, (int)fd, 0);
+	code = errno;
+	close(pidfd);
 	if (ours < 0)
-		return err_sys(err, errno, "cannot open %s", path);
+		return -code;
+	if (fcntl(ours, F_GET_SEALS) == 0)
+		return ours;
+	close(ours);
+	return -EBADF;
+}
+
+/* From here on its size is what it is: memory of ours that shrinks would be a SIGBUS. */
+static int fix_size(int fd, size_t size)
+{
+	struct sigaction ignore = {.sa_handler = SIG_IGN}, before;
+	int ret;
+
+	/* Where a limit for files forbids it an error is enough. */
+	if (sigaction(SIGXFSZ, &ignore, &before))
+		return -errno;
+	ret = ftruncate(fd, (off_t)size) ? -errno : 0;
+	if (sigaction(SIGXFSZ, &before, NULL) && !ret)
+		ret = -errno;
+	if (!ret && fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL))
+		ret = -errno;
+	return ret;
+}
+
+/* Our side of descriptor fd of the target. */
+static int map_ours(struct channel_map *map, pid_t pid, s64 fd, size_t size, struct err *err)
+{
+	int ours = take_descriptor(pid, fd), ret;
+	void *memory;
+
+	if (ours < 0)
+		return err_sys(err, -ours, "cannot share memory with the target");
+	ret = fix_size(ours, size);
+	if (ret) {
+		close(ours);
+		return err_sys(err, -ret, "cannot make room for the channel");
+	}
 	memory = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE, ours, 0);
 	close(ours);
 	if (memory == MAP_FAILED)
@@ -116,14 +156,6 @@ static int map_theirs(struct channel_map *map, const struct inject_place *place,
 	return inject_checked(place, &advise, "keep the channel from its children", &result, err);
 }
 
-static int resize(const struct inject_place *place, s64 fd, size_t size, struct err *err)
-{
-	struct remote_call call = {.number = SYS_ftruncate, .args = {(u64)fd, size}};
-	s64 result;
-
-	return inject_checked(place, &call, "make room for the channel", &result, err);
-}
-
 static int close_theirs(const struct inject_place *place, s64 fd, struct err *err)
 {
 	struct remote_call call = {.number = SYS_close, .args = {(u64)fd}};
@@ -138,7 +170,7 @@ int channel_map_create(struct channel_map *map, const struct inject_place *place
 	char name[] = CHANNEL_NAME;
 	struct remote_call create = {
 		.number = SYS_memfd_create,
-		.args = {REMOTE_DATA, MFD_CLOEXEC},
+		.args = {REMOTE_DATA, MFD_CLOEXEC | MFD_ALLOW_SEALING},
 		.data = {name, sizeof(name)},
 	};
 	struct channel layout = {0};
@@ -151,9 +183,7 @@ int channel_map_create(struct channel_map *map, const struct inject_place *place
 	if (ret)
 		return ret;
 	map->fd = fd;
-	ret = resize(place, fd, size, err);
-	if (ret == 0)
-		ret = map_ours(map, place->tid, fd, size, err);
+	ret = map_ours(map, place->mem->pid, fd, size, err);
 	if (ret == 0) {
 		fill(map->ours, &layout, settings);
 		map->threads = (struct channel_thread *)((char *)map->ours + layout.threads);

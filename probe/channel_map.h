@@ -10,7 +10,7 @@
 
 /*
  * The channel (agent/channel.h) as memory: a memfd that the target makes, maps
- * and closes again, and that we open by /proc/PID/fd meanwhile. We touch each of its
+ * and closes again, and that we take from it meanwhile (pidfd_getfd); its size is sealed. We touch each of its
  * pages first, so that our memory cgroup pays for them and not the target's. A
  * forked child does not inherit the mapping.
  */
@@ -29,7 +29,6 @@ struct channel_map {
 struct channel_settings {
 	u32 depth;
 	u64 sample;
-	bool may_sleep;
 };
 
 /*

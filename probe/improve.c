@@ -10,7 +10,6 @@
 #include "probe/agent_rows.h"
 #include "probe/mixed.h"
 #include "probe/probes_internal.h"
-#include "proc/status.h"
 
 /* Ids of areas among those of modules, which are small. */
 #define FIRST_AREA_ID 0x10000U
@@ -204,16 +203,6 @@ int probes_improve(struct probes *probes, struct thread *thread, struct err *err
 			 "breakpoints only, no jumps: %s", why_not.msg);
 	}
 	return 0;
-}
-
-void probes_see_filter(struct probes *probes)
-{
-	struct channel_map *map = probes->jumps ? jumps_channel(probes->jumps) : NULL;
-	struct proc_status status;
-
-	if (map && map->ours && proc_status_read(&status, tracee_pid(probes->tracee), NULL) == 0 &&
-	    status.seccomp)
-		__atomic_store_n(&map->ours->may_sleep, 0, __ATOMIC_RELAXED);
 }
 
 void probes_thread_exits(struct probes *probes, struct thread *thread)

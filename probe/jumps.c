@@ -10,7 +10,6 @@
 #include "probe/calls.h"
 #include "probe/jump_x86_64.h"
 #include "probe/stack_scan.h"
-#include "proc/status.h"
 
 /* A function that is, or may become, a jump. */
 struct jump {
@@ -71,7 +70,6 @@ int jumps_open(struct jumps *j, struct thread *thread, struct err *err)
 {
 	struct inject_place place = areas_place(j->areas, thread);
 	struct channel_settings settings = {.depth = j->config.depth, .sample = j->config.sample};
-	struct proc_status status;
 	int ret;
 
 	if (j->failed)
@@ -82,8 +80,6 @@ int jumps_open(struct jumps *j, struct thread *thread, struct err *err)
 	ret = jump_plan_check_cpu(err);
 	if (ret)
 		return ret;
-	settings.may_sleep =
-		proc_status_read(&status, tracee_pid(j->tracee), NULL) == 0 && status.seccomp == 0;
 	ret = channel_map_create(&j->channel, &place, &settings, err);
 	thread->regs_valid = false;
 	if (ret)

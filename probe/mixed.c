@@ -7,23 +7,28 @@
 /* Enough to see whether an allocator called another one. */
 #define NESTING_DEPTH 32
 
+static struct channel_thread *place_of(const struct channel_map *map, u64 key, u32 i)
+{
+	return &map->threads[(channel_thread_first(key) + i) % CHANNEL_THREADS];
+}
+
 struct channel_thread *mixed_entry(const struct probes *probes, struct thread *thread, bool make)
 {
 	const struct channel_map *map = probes->jumps ? jumps_channel(probes->jumps) : NULL;
-	u64 key, none;
+	u64 key;
 
 	if (!map || !map->ours || tracee_get_regs(thread))
 		return NULL;
 	key = thread->regs.u.fs_base;
-	for (u32 i = 0; i < CHANNEL_THREAD_PROBES && key; i++) {
-		struct channel_thread *entry =
-			&map->threads[(channel_thread_first(key) + i) % CHANNEL_THREADS];
+	for (u32 i = 0; i < CHANNEL_THREAD_PROBES && key; i++)
+		if (__atomic_load_n(&place_of(map, key, i)->key, __ATOMIC_RELAXED) == key)
+			return place_of(map, key, i);
+	for (u32 i = 0; i < CHANNEL_THREAD_PROBES && key && make; i++) {
+		u64 none = 0;
 
-		none = 0;
-		if (__atomic_load_n(&entry->key, __ATOMIC_RELAXED) == key ||
-		    (make && __atomic_compare_exchange_n(&entry->key, &none, key, 0,
-							 __ATOMIC_RELAXED, __ATOMIC_RELAXED)))
-			return entry;
+		if (__atomic_compare_exchange_n(&place_of(map, key, i)->key, &none, key, 0,
+						__ATOMIC_RELAXED, __ATOMIC_RELAXED))
+			return place_of(map, key, i);
 	}
 	return NULL;
 }

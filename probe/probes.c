@@ -447,6 +447,15 @@ static void serve(struct probes *probes, struct thread *thread, const struct bre
 		mixed_share_calls(probes, thread);
 }
 
+/* cut_calls, when the books are not held yet. */
+static void cut_calls_at_stop(struct probes *probes, struct thread *thread, struct calls *calls,
+			      u32 n)
+{
+	probes->host.enter(probes->host.ctx);
+	cut_calls(probes, thread, calls, n);
+	probes->host.leave(probes->host.ctx);
+}
+
 /*
  * The thread was served at a breakpoint, and is set back onto it: it will run
  * into it once more, unless a signal handler leaves by longjmp. A call that was
@@ -469,7 +478,7 @@ static void rewind_to(struct probes *probes, struct thread *thread, u64 address)
 	}
 	if (calls->n && calls->items[calls->n - 1].sp == sp &&
 	    calls->items[calls->n - 1].entry == address)
-		cut_calls(probes, thread, calls, calls->n - 1);
+		cut_calls_at_stop(probes, thread, calls, calls->n - 1);
 }
 
 enum probe_verdict probes_trap(struct probes *probes, struct thread *thread)

@@ -191,12 +191,6 @@ u32 probes_thread_number(const struct probes *probes, struct thread *thread);
  */
 bool probes_fault(struct probes *probes, struct thread *thread);
 
-/*
- * To be called now and then: should the target have begun to filter its system calls
- * (seccomp) the agent makes none any more.
- */
-void probes_see_filter(struct probes *probes);
-
 /* The thread is about to end: EVENT_EXIT. */
 void probes_thread_exits(struct probes *probes, struct thread *thread);
 

@@ -59,7 +59,9 @@ static int clear_thread(struct probes *probes, struct thread *thread)
 		probes_undo_trap(probes, thread);
 		ret = move_out(probes, thread);
 	}
+	probes->host.enter(probes->host.ctx);
 	probes_thread_gone(probes, thread);
+	probes->host.leave(probes->host.ctx);
 	return ret == -ESRCH ? 0 : ret;
 }
 

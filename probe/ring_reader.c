@@ -21,6 +21,10 @@
 /* How long to wait for a record that is being written. */
 #define DRAIN_NS 20000000ULL
 
+/* And how long for all of them: several times what a full ring takes. */
+#define DRAIN_ALL_NS 1000000000ULL
+#define BATCH        4096
+
 /* The target must see soon that there is room again, and not too often that a line has changed. */
 #define TAIL_PERIOD 1024
 
@@ -273,21 +277,25 @@ u32 ring_reader_read(struct ring_reader *r, u32 max)
 
 bool ring_reader_drain(struct ring_reader *r)
 {
-	u64 end = __atomic_load_n(&r->channel->head, __ATOMIC_ACQUIRE), start = 0;
+	u64 end = __atomic_load_n(&r->channel->head, __ATOMIC_ACQUIRE), stuck = 0, start;
 
 	/* What cannot be was not written by the agent. */
 	if (end - r->tail > RING_SIZE)
 		end = r->tail + RING_SIZE;
+	start = clock_ns();
 	while (r->tail != end && end - r->tail <= RING_SIZE) {
 		u64 left = end - r->tail;
 
-		if (ring_reader_read(r, left > UINT32_MAX ? UINT32_MAX : (u32)left)) {
-			start = 0;
+		if (ring_reader_read(r, left > BATCH ? BATCH : (u32)left)) {
+			stuck = 0;
+			/* A hostile target could complete them one by one. */
+			if (clock_ns() - start > DRAIN_ALL_NS)
+				return false;
 			continue;
 		}
-		if (!start)
-			start = clock_ns();
-		else if (clock_ns() - start > DRAIN_NS)
+		if (!stuck)
+			stuck = clock_ns();
+		else if (clock_ns() - stuck > DRAIN_NS)
 			return false;
 	}
 	return true;
