@@ -90,7 +90,8 @@ bool nesting_is_nested(struct probes *probes, struct thread *thread, struct call
 	 * has no unwind information; then the return address where it was must do.
 	 */
 	if (end == UNWIND_OUTERMOST &&
-	    !same_module(probes, n > 1 ? probes->pcs[1] : 0, open->entry))
+	    (unwinder_is_sure(probes->unwinder) ||
+	     !same_module(probes, n > 1 ? probes->pcs[1] : 0, open->entry)))
 		return false;
 	return nesting_return_address(probes, open->sp) == open->ret;
 }

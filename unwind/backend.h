@@ -40,6 +40,7 @@ struct unwind_backend {
 	int (*add_rows)(void *impl, u32 id, u64 start, u64 end, const struct unwind_rows *rows,
 			struct err *err);
 	bool (*met_agent)(const void *impl, bool call); /* NULL with add_rows */
+	bool (*is_sure)(const void *impl);              /* NULL: never */
 	/* NULL: not possible. */
 	const struct mem_reader *(*swap_memory)(void *impl, const struct mem_reader *memory);
 	/* max >= 1. Fills pcs[0] too. */

@@ -47,6 +47,7 @@ struct table_unwinder {
 	u32 generation;
 	/* In the last walk: code of the agent, a signal frame, and the first before the second. */
 	bool met_agent, met_signal, in_agent_call;
+	bool guessed; /* the last walk came by code without rows */
 	struct pc_entry cache[1 << PC_CACHE_BITS];
 	struct window window;
 };
@@ -216,6 +217,8 @@ static u32 search_rule(const struct table_unwinder *u, u64 pc)
 
 static void note_kind(struct table_unwinder *u, enum unwind_row_kind kind)
 {
+	if (kind == UNWIND_NONE)
+		u->guessed = true;
 	if (kind == UNWIND_SIGNAL)
 		u->met_signal = true;
 	if (kind < UNWIND_OURS)
@@ -235,7 +238,9 @@ static inline u32 find_rule(void *ctx, u64 pc)
 		e->pc = pc;
 		e->generation = u->generation;
 	}
-	if (__builtin_expect(unwind_rule_kind(e->rule) >= UNWIND_SIGNAL, 0))
+	if (__builtin_expect(unwind_rule_kind(e->rule) >= UNWIND_SIGNAL ||
+				     unwind_rule_kind(e->rule) == UNWIND_NONE,
+			     0))
 		note_kind(u, unwind_rule_kind(e->rule));
 	return e->rule;
 }
@@ -370,7 +375,7 @@ static enum unwind_end table_walk(void *impl, const struct walk_request *request
 	struct walk_state s = {.pc = r[16], .sp = r[7], .bp = r[6], .trusted = 1, .exact = true};
 	enum walk_result result;
 
-	u->met_agent = u->met_signal = u->in_agent_call = false;
+	u->met_agent = u->met_signal = u->in_agent_call = u->guessed = false;
 	window_start(&u->window, s.sp);
 	pcs[0] = s.pc;
 	*count = 1;
@@ -407,6 +412,11 @@ static bool table_met_agent(const void *impl, bool call)
 	return call ? u->in_agent_call : u->met_agent;
 }
 
+static bool table_is_sure(const void *impl)
+{
+	return !((const struct table_unwinder *)impl)->guessed;
+}
+
 /* libdw goes on with the memory that it has: what it says of another one's frames is not believed. */
 static const struct mem_reader *table_swap_memory(void *impl, const struct mem_reader *memory)
 {
@@ -421,6 +431,7 @@ static const struct mem_reader *table_swap_memory(void *impl, const struct mem_r
 const struct unwind_backend unwind_table_backend = {
 	.swap_memory = table_swap_memory,
 	.met_agent = table_met_agent,
+	.is_sure = table_is_sure,
 	.create = table_create,
 	.destroy = table_destroy,
 	.add_module = table_add,

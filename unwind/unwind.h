@@ -88,6 +88,12 @@ bool unwinder_met_agent(const struct unwinder *unwinder);
 bool unwinder_in_agent_call(const struct unwinder *unwinder);
 
 /*
+ * Whether each frame of the last walk was found by unwind information; where there is
+ * none, frame pointers may lead past frames, and an outermost frame need not be one.
+ */
+bool unwinder_is_sure(const struct unwinder *unwinder);
+
+/*
  * From now on the table back end reads this memory, which may be of another process with
  * the same modules: a forked child. Returns what it has read so far, to be put back;
  * NULL: the back end cannot do that, and nothing has changed.

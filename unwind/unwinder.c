@@ -75,6 +75,11 @@ bool unwinder_in_agent_call(const struct unwinder *u)
 	return u->ops->met_agent && u->ops->met_agent(u->impl, true);
 }
 
+bool unwinder_is_sure(const struct unwinder *u)
+{
+	return u->ops->is_sure && u->ops->is_sure(u->impl);
+}
+
 const struct mem_reader *unwinder_swap_memory(struct unwinder *u, const struct mem_reader *memory)
 {
 	return u->ops->swap_memory ? u->ops->swap_memory(u->impl, memory) : NULL;
