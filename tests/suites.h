@@ -55,6 +55,7 @@
 	X(agent_hostile)                                                                           \
 	X(agent_tables)                                                                            \
 	X(agent_trees)                                                                             \
+	X(leaps)                                                                                   \
 	X(allocators)                                                                              \
 	X(fork_within)                                                                             \
 	X(orphan)                                                                                  \

@@ -80,6 +80,11 @@ TARGETS += fork_within
 pool.sources := pool.c $(engine)
 TARGETS += pool
 
+# Its allocator's calls are left by longjmp.
+leaper.sources := leaper.c truth.c $(talk)
+leaper.flags   := -fno-builtin
+TARGETS += leaper
+
 # Has no allocator at all.
 noalloc.sources := noalloc.c
 noalloc.flags   := -nostdlib -static -fno-stack-protector
@@ -102,7 +107,7 @@ targets: $(TARGETS:%=$(TB)/%)
 .PHONY: targets
 
 # The suites that run memattach need it, and the targets, but are not linked with them.
-INTEGRATION := exact threads stack_shapes harmless programs cli outputs exec_fork allocators orphan kill9 fork_within
+INTEGRATION := exact threads stack_shapes harmless programs cli outputs exec_fork allocators orphan kill9 fork_within leaps
 ifneq ($(filter $(INTEGRATION),$(SUITE)),)
 check-one: | targets $(BUILD)/memattach
 endif
