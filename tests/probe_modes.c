@@ -42,7 +42,7 @@ void suite_add_by_each_mode(Suite *suite, const char *name, double timeout,
 	static char case_names[64][32];
 	static int n;
 
-	for (int mode = 0; mode < PROBE_MODES; mode++) {
+	for (int mode = 0; mode < PROBE_MODES_RUN; mode++) {
 		char *case_name = case_names[n++ % 64];
 		TCase *tcase;
 

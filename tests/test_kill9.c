@@ -20,9 +20,13 @@
 #include "tests/process_image.h"
 #include "tests/suites.h"
 
-/* In all: MODES * ROUNDS * KILLS. */
+/* In all: PROBE_MODES_RUN * ROUNDS * KILLS. */
+#ifdef __SANITIZE_ADDRESS__
+#define ROUNDS 1
+#else
 #define ROUNDS 5
-#define KILLS  20
+#endif
+#define KILLS 20
 
 /* How many beginnings and ends of system calls there are about, on a busy target. */
 #define CALLS_OF_ATTACH   1200

@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "tests/capture_query.h"
+#include "tests/probe_modes.h"
 #include "tests/run_memattach.h"
 #include "tests/suites.h"
 
@@ -47,8 +48,8 @@ static const struct mean {
 } means[] = {{"1", 1}, {"64", 64}, {"64K", 65536}};
 #define MEANS (int)(sizeof(means) / sizeof(means[0]))
 
-static const char *const modes[] = {"jump", "auto", "trap"};
-#define MODES (int)(sizeof(modes) / sizeof(modes[0]))
+static const char *const modes[PROBE_MODES] = {"jump", "trap", "auto"};
+#define MODES PROBE_MODES_RUN
 
 /* The sums of what the target says. */
 static struct figures truth_of(struct target *target)
