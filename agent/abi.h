@@ -11,23 +11,22 @@
  *	+0x00100 the agent's code
  *	+0x06000 table: for each slot the address that it belongs to
  *	+0x0a000 slots: displaced instructions, struct agent_slot each
- *	+0x3f000 struct agent_control: a page of its own, writable, zero in a forked child
- *	+0x40000 end
+ *	+0x7f000 struct agent_control: a page of its own, writable, zero in a forked child
+ *	+0x80000 end
  *
  * An area is aligned to its size, so that code in it finds its header from its
  * own address. But for the last page the target cannot write to it. Everything
  * that is needed to take memattach's traces out of the target again stands in it,
  * so that a later memattach can do that if this one is killed.
  */
-#define AGENT_AREA_SIZE  0x40000UL
+#define AGENT_AREA_SIZE  0x80000UL
 #define AGENT_CODE       0x100UL
 #define AGENT_CODE_MAX   0x5f00UL
 #define AGENT_TABLE      0x6000UL
 #define AGENT_SLOTS      0xa000UL
-#define AGENT_SLOT_BYTES 128 /* for the assembler */
-#define AGENT_SLOT_SIZE  128UL
-#define AGENT_SLOT_COUNT 1696UL
-#define AGENT_CONTROL    0x3f000UL
+#define AGENT_SLOT_SIZE  256UL
+#define AGENT_SLOT_COUNT 1872UL
+#define AGENT_CONTROL    0x7f000UL
 
 /* The agent's code, to be copied to AGENT_CODE: entry points at these offsets in it. */
 #define AGENT_ENTRY_HANDLER  0  /* the SIGTRAP handler */
@@ -39,11 +38,17 @@
 /* From the first to the second, but in the first only with the zero flag set, it owns a place. */
 #define AGENT_PUT_TAKEN 103
 #define AGENT_PUT_DONE  159
-/* With sampling, where stubs of functions that call no other probed one jump to, by shape: */
-#define AGENT_ENTRY_SAMPLE_SIZE    192 /* ALLOC, NEW: its first argument is the size */
-#define AGENT_ENTRY_SAMPLE_PRODUCT 320 /* ALLOC: the product of its first two arguments is */
-#define AGENT_ENTRY_SAMPLE_FREE    448 /* FREE: its first argument is the block */
-#define AGENT_ENTRY_FREE           576 /* FREE: what short stubs call without sampling */
+/*
+ * Short stubs, by shape; with sampling, those of functions that call no other probed one. AGENT_STUB_MAX bytes each,
+ * the last of which tell where displacements of 4 bytes lead out of it, from the end on, until a 0.
+ */
+#define AGENT_STUB_SIZE    192 /* ALLOC, NEW: the first argument is the size */
+#define AGENT_STUB_PRODUCT 336 /* ALLOC: the product of the first two arguments is */
+#define AGENT_STUB_FREE    480 /* FREE: the first argument is the block */
+#define AGENT_STUB_CALL    624 /* FREE without sampling */
+#define AGENT_STUB_MAX     144
+#define AGENT_SLOT_BYTES   256 /* AGENT_SLOT_SIZE, for the assembler, and */
+#define AGENT_SLOT_STUB_AT 64  /* AGENT_SLOT_STUB, for the assembler */
 
 /* struct agent_control, for agent/entry_x86_64.S */
 #define AGENT_CONTROL_THREADS 8
@@ -51,7 +56,7 @@
 
 #ifndef __ASSEMBLER__
 #define AGENT_MAGIC_0 0x636174746174656dULL
-#define AGENT_MAGIC_1 0x0003000061657261ULL /* its last two bytes are the version of this layout */
+#define AGENT_MAGIC_1 0x0004000061657261ULL /* its last two bytes are the version of this layout */
 
 /* struct sigaction of the kernel, x86-64. */
 struct agent_sigaction {
@@ -107,8 +112,8 @@ enum agent_shape {
 };
 
 #define AGENT_SLOT_CODE  64
-#define AGENT_SLOT_STUB  64
-#define AGENT_STUB_CALL  0xe8 /* the first byte of a stub that pushes nothing */
+#define AGENT_SLOT_STUB  AGENT_SLOT_STUB_AT
+#define AGENT_STUB_PUSH  0x50 /* the first byte of a stub that is none of AGENT_STUB_* */
 #define AGENT_SLOT_STEPS 7    /* five instructions at most, and the end of each */
 #define AGENT_JUMP       5    /* bytes of the jump that is patched over a function's beginning */
 
@@ -121,8 +126,8 @@ enum agent_shape {
 
 struct agent_slot {
 	uint8_t code[AGENT_SLOT_CODE]; /* the displaced instructions, and a jump back behind them */
-	/* Of a jump probe: push %rax; lea slot, %rax; jmp agent_enter. Or: call AGENT_ENTRY_SAMPLE_* or _FREE; jmp code. */
-	uint8_t stub[16];
+	/* Of a jump probe: push %rax; lea slot, %rax; jmp agent_enter. Or a copy of AGENT_STUB_*. */
+	uint8_t stub[AGENT_STUB_MAX];
 	uint8_t displaced; /* bytes that were displaced. 0: no code, it can only run in its own place */
 	uint8_t flags;
 	uint8_t shape;                 /* enum agent_shape */

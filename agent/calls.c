@@ -190,6 +190,21 @@ static void put_block(struct channel *channel, const struct agent_frame *f,
 		  CHANNEL_WORD3(thread_number(channel, thread), place, sp));
 }
 
+/*
+ * Most calls under way have called this one themselves: its return address is where it
+ * was, and so near that no signal frame has room between. (A thread that left it by longjmp
+ * may find the address there, too: then one call is taken for its part.)
+ */
+#define NO_SIGNAL_FRAME 512
+
+static inline int is_near(uint64_t open, uint64_t sp)
+{
+	uint64_t at = open - AGENT_FRAME - 8;
+
+	return !(open & CHANNEL_OPEN_TRAP) && sp < at && at - sp < NO_SIGNAL_FRAME &&
+	       is_return_to_agent(*(const uint64_t *)at);
+}
+
 /* agent_before with sampling. */
 static __attribute__((noinline)) enum agent_verdict
 sampled_before(struct channel *channel, struct channel_thread *thread, struct agent_frame *f,
@@ -204,7 +219,7 @@ sampled_before(struct channel *channel, struct channel_thread *thread, struct ag
 	if (slot->shape == AGENT_SHAPE_FREE && !known)
 		return AGENT_PASS;
 	if (thread->open && sp < CHANNEL_OPEN_SP(thread->open) &&
-	    is_nested(channel, thread, sp, bp))
+	    (is_near(thread->open, sp) || is_nested(channel, thread, sp, bp)))
 		return AGENT_PASS;
 	/* A call through a breakpoint that is not recorded has nobody who sees its end. */
 	if (thread->open & CHANNEL_OPEN_TRAP && sp >= CHANNEL_OPEN_SP(thread->open))

@@ -78,29 +78,47 @@ agent_put_done:
 	.cfi_endproc
 
 /*
- * With sampling: a call that nearly always is not recorded. The stub has called this, and jumps to the
- * displaced instructions when it returns. What decides about the call (agent/sample.h,
- * agent/sample_filter.h) is done here in a few registers, and if it is as always,
- * that is all; if not, agent_enter begins anew.
+ * With sampling: stubs for calls that nearly always are not recorded. They are copied into the slots
+ * (probe/jump_x86_64.h), and never run here. What decides about the call (agent/sample.h,
+ * agent/sample_filter.h) is done in a few registers, and if it is as always, the
+ * displaced instructions follow; if not, agent_enter begins anew.
  *
- * The registers' values are in the red zone, which no signal touches. Nothing of a
- * thread's entry is changed but its countdown, by one store of what was read: a
- * handler that allocates in between is forgotten, and one that was sampled keeps its
- * record.
+ * The registers' values are in the red zone, which no signal touches, and the stack pointer does not
+ * move. Nothing of a thread's entry is changed but its countdown, by one store of what was
+ * read: a handler that allocates in between is forgotten, and one that was sampled keeps
+ * its record.
  */
-#define SAVED_RAX -8
-#define SAVED_RCX -16
-#define SAVED_RDX -24
+#define SAVED_RAX  -8
+#define SAVED_RCX  -16
+#define SAVED_RDX  -24
 
-	/* What is asked for is not due: on to 1. It may be: on to 2. */
-	.macro	sample_size size
-	cmpq	$0, agent_control + AGENT_CONTROL_THREADS(%rip)
-	je	1f
+	.macro	stub_begins at
+	.org	agent_start + \at, 0xcc
+	.set	stub_start, agent_start + \at
+	.set	stub_slot, stub_start - AGENT_SLOT_STUB_AT
+	.endm
+
+	/* jmp stub_leads_on, its displacement of 4 bytes. */
+	.macro	stub_out
+	.byte	0xe9
+	.long	stub_leads_on - . - 4
+	.endm
+
+	/* Behind the instructions that lead out of it. */
+	.macro	stub_ends out1, out2
+	.org	stub_start + AGENT_STUB_MAX - 3, 0xcc
+	.byte	0, \out2 - 4 - (stub_start), \out1 - 4 - (stub_start)
+	.endm
+
+	/* What is asked for is not due: through. It may be: on to 2. Leads out before 8. */
+	.macro	stub_decide size
 	rdfsbase %rax
 	imul	$CHANNEL_THREAD_MULTIPLIER, %rax, %rcx
 	shr	$(CHANNEL_THREAD_MULTIPLIER_SHIFT - CHANNEL_THREAD_SHIFT), %rcx
 	and	$(((1 << CHANNEL_THREADS_BITS) - 1) << CHANNEL_THREAD_SHIFT), %ecx
 	add	agent_control + AGENT_CONTROL_THREADS(%rip), %rcx
+8:	cmp	$(1 << (CHANNEL_THREADS_BITS + CHANNEL_THREAD_SHIFT)), %rcx
+	jb	2f		/* it is switched off */
 	cmp	%rax, (%rcx)
 	jne	2f
 	cmpq	$0, CHANNEL_THREAD_OPEN(%rcx)
@@ -111,66 +129,79 @@ agent_put_done:
 	mov	%rax, CHANNEL_THREAD_COUNTDOWN(%rcx)
 	.endm
 
-	.org	agent_start + AGENT_ENTRY_SAMPLE_SIZE, 0xcc
-	.cfi_startproc
-	.cfi_def_cfa_offset 16
+	stub_begins AGENT_STUB_SIZE
 	mov	%rax, SAVED_RAX(%rsp)
 	mov	%rcx, SAVED_RCX(%rsp)
-	sample_size %rdi
-1:	mov	SAVED_RAX(%rsp), %rax
+	stub_decide %rdi
+	mov	SAVED_RAX(%rsp), %rax
 	mov	SAVED_RCX(%rsp), %rcx
-	ret
-2:
-sample_slow:
-	/* As if the stub had pushed rax and loaded it with the slot, in which the return address is. */
-	mov	(%rsp), %rax
-	mov	SAVED_RAX(%rsp), %rcx
-	and	$-AGENT_SLOT_BYTES, %rax
-	mov	%rcx, (%rsp)
+	jmp	stub_slot
+2:	lea	stub_slot(%rip), %rax
 	mov	SAVED_RCX(%rsp), %rcx
-	jmp	agent_enter
+	stub_out
+9:	stub_ends 8b, 9b
 
-	.org	agent_start + AGENT_ENTRY_SAMPLE_PRODUCT, 0xcc
+	stub_begins AGENT_STUB_PRODUCT
 	mov	%rax, SAVED_RAX(%rsp)
 	mov	%rcx, SAVED_RCX(%rsp)
 	mov	%rdx, SAVED_RDX(%rsp)
 	mov	%rdi, %rdx
 	imul	%rsi, %rdx
 	jo	2f
-	sample_size %rdx
-1:	mov	SAVED_RAX(%rsp), %rax
+	stub_decide %rdx
+	mov	SAVED_RAX(%rsp), %rax
 	mov	SAVED_RCX(%rsp), %rcx
 	mov	SAVED_RDX(%rsp), %rdx
-	ret
-2:	mov	SAVED_RDX(%rsp), %rdx
-	jmp	sample_slow
+	jmp	stub_slot
+2:	lea	stub_slot(%rip), %rax
+	mov	SAVED_RCX(%rsp), %rcx
+	mov	SAVED_RDX(%rsp), %rdx
+	stub_out
+9:	stub_ends 8b, 9b
 
-	.org	agent_start + AGENT_ENTRY_SAMPLE_FREE, 0xcc
+	stub_begins AGENT_STUB_FREE
 	mov	%rax, SAVED_RAX(%rsp)
 	mov	%rcx, SAVED_RCX(%rsp)
 	mov	%rdi, %rax
 	mov	%rdi, %rcx
-	shr	$6, %rax
-	shr	$22, %rcx
+	shr	$10, %rax
+	shr	$26, %rcx
 	xor	%eax, %ecx
 	mov	agent_control + AGENT_CONTROL_FILTER(%rip), %rax
-	movzwl	%cx, %ecx
+8:	movzwl	%cx, %ecx
 	test	%rax, %rax
 	je	1f
 	cmpb	$0, (%rax, %rcx)
-	jne	sample_slow
+	jne	2f
 1:	mov	SAVED_RAX(%rsp), %rax
 	mov	SAVED_RCX(%rsp), %rcx
-	ret
+	jmp	stub_slot
+2:	lea	stub_slot(%rip), %rax
+	mov	SAVED_RCX(%rsp), %rcx
+	stub_out
+9:	stub_ends 8b, 9b
+
+	stub_begins AGENT_STUB_CALL
+	.byte	0xe8
+	.long	agent_free - . - 4
+9:	jmp	stub_slot
+	stub_ends 9b, stub_start + 4
+
+	/* rax is the slot, its own value is where a push will put it. */
+stub_leads_on:
+	.cfi_startproc
+	lea	-8(%rsp), %rsp
+	.cfi_def_cfa_offset 16
+	jmp	agent_enter
 	.cfi_endproc
 
 /*
- * A free, all of which is done before it runs: a short stub has called this, and goes
+ * A free, all of which is done before it runs: AGENT_STUB_CALL has called this, and goes
  * on with the displaced instructions. A return, unlike the jump below, goes where the
  * processor expects. The frame is that of agent_enter, but for rax: in its place
  * is the return address to the stub.
  */
-	.org	agent_start + AGENT_ENTRY_FREE, 0xcc
+agent_free:
 	.cfi_startproc
 	.cfi_def_cfa_offset 16
 	sub	$(AGENT_FRAME - 8), %rsp

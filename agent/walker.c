@@ -118,8 +118,8 @@ static int leave_slot(struct walk_state *s)
 		return 0;
 	original = AGENT_ENTRY_ADDRESS(((const uint64_t *)(area + AGENT_TABLE))[index]);
 	if (at >= AGENT_SLOT_CODE) {
-		/* The stub: its first instruction pushes a register, or calls the agent. */
-		s->sp += at > AGENT_SLOT_CODE && slot->stub[0] != AGENT_STUB_CALL ? 8 : 0;
+		/* The stub: its first instruction pushes a register, or it moves nothing. */
+		s->sp += at > AGENT_SLOT_CODE && slot->stub[0] == AGENT_STUB_PUSH ? 8 : 0;
 		s->pc = original;
 		return walk_plausible(original);
 	}

@@ -115,7 +115,8 @@ static enum agent_shape shape_of(const struct call_spec *spec)
 
 /*
  * Whether the first word at the thread pointer is its own address, as the ABI has it:
- * not before the C library has set it up, and never in a program without one.
+ * not before the C library has set it up, and never in a program without one. Allocators that
+ * we know have thread-local variables, so a thread without it could not call them anyway.
  */
 static bool has_thread_pointer(const struct jumps *j, struct thread *thread)
 {
@@ -130,23 +131,22 @@ static bool has_thread_pointer(const struct jumps *j, struct thread *thread)
 	       word == fs_base;
 }
 
-/* Where the stub leads to: with sampling there is a short way for common shapes. */
-static u64 entry_of(const struct jumps *j, const struct agent_slot *slot, struct thread *thread)
+/* There are short stubs for common shapes: which one; 0: none. */
+static u32 short_stub_for(const struct jumps *j, const struct agent_slot *slot,
+			  const struct probe_function *function, struct thread *thread)
 {
 	bool leaf = slot->flags & AGENT_SLOT_LEAF;
 
 	if (!j->config.sample)
-		return slot->shape == AGENT_SHAPE_FREE ? AGENT_ENTRY_FREE : AGENT_ENTRY_CALL;
-	if (slot->shape == AGENT_SHAPE_FREE && slot->ptr == 1)
-		return AGENT_ENTRY_SAMPLE_FREE;
+		return slot->shape == AGENT_SHAPE_FREE ? AGENT_STUB_CALL : 0;
+	if (slot->shape == AGENT_SHAPE_FREE)
+		return slot->ptr == 1 ? AGENT_STUB_FREE : 0;
 	if (!leaf || (slot->shape != AGENT_SHAPE_ALLOC && slot->shape != AGENT_SHAPE_NEW) ||
-	    !has_thread_pointer(j, thread))
-		return AGENT_ENTRY_CALL;
+	    function->custom || !has_thread_pointer(j, thread))
+		return 0;
 	if (slot->size == 1 && !slot->count)
-		return AGENT_ENTRY_SAMPLE_SIZE;
-	return slot->size + slot->count == 3 && slot->size && slot->count
-		       ? AGENT_ENTRY_SAMPLE_PRODUCT
-		       : AGENT_ENTRY_CALL;
+		return AGENT_STUB_SIZE;
+	return slot->size && slot->count && slot->size + slot->count == 3 ? AGENT_STUB_PRODUCT : 0;
 }
 
 /* Completes the slot of the function's breakpoint: what the agent has to know, and the stub. */
@@ -155,7 +155,8 @@ static int write_stub(struct jumps *j, const struct breakpoint *bp,
 {
 	const struct call_spec *spec = &bp->spec;
 	struct agent_slot slot;
-	u64 area, entry;
+	u64 area;
+	u32 short_stub;
 
 	if (proc_mem_read(tracee_mem(j->tracee), bp->slot, &slot, sizeof(slot)) !=
 		    (ssize_t)sizeof(slot) ||
@@ -169,11 +170,11 @@ static int write_stub(struct jumps *j, const struct breakpoint *bp,
 	slot.count = spec->count;
 	slot.out = spec->out;
 	slot.nothrow = function->nothrow;
-	entry = entry_of(j, &slot, thread);
-	if (entry == AGENT_ENTRY_CALL)
-		jump_encode_stub(slot.stub, bp->slot, area + AGENT_CODE + entry);
+	short_stub = short_stub_for(j, &slot, function, thread);
+	if (short_stub)
+		jump_copy_stub(slot.stub, bp->slot, area, short_stub);
 	else
-		jump_encode_short_stub(slot.stub, bp->slot, area + AGENT_CODE + entry);
+		jump_encode_stub(slot.stub, bp->slot, area + AGENT_CODE + AGENT_ENTRY_CALL);
 	return areas_write_slot(j->areas, bp->slot, bp->address, &slot);
 }
 

@@ -14,8 +14,8 @@
 #include "tests/process_image.h"
 
 /* Of an area: all of it, and what is executable of it if the last page is not. */
-#define AREA_SIZE 0x40000UL
-#define AREA_CODE 0x3f000UL
+#define AREA_SIZE 0x80000UL
+#define AREA_CODE 0x7f000UL
 
 pid_t orphans_find(pid_t parent, pid_t other)
 {

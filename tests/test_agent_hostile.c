@@ -278,7 +278,8 @@ START_TEST(displaced_code)
 	ck_assert_int_ge(sent(interrupt((u64)slot + 9, sp, syn.low + 4096), pcs), 3);
 	ck_assert_uint_eq(pcs[1], SYN_CODE + 7 * SYN_FUNCTION + 4);
 	ck_assert_uint_eq(pcs[2], syn_pc(22) - 1);
-	/* In the stub, before and behind its push. */
+	/* In a stub, before and behind its push. */
+	slot->stub[0] = AGENT_STUB_PUSH;
 	ck_assert_int_ge(sent(interrupt((u64)slot + AGENT_SLOT_CODE, sp, syn.low + 4096), pcs), 3);
 	ck_assert_uint_eq(pcs[1], SYN_CODE + 7 * SYN_FUNCTION);
 	ck_assert_uint_eq(pcs[2], syn_pc(20) - 1);
@@ -286,6 +287,11 @@ START_TEST(displaced_code)
 			 3);
 	ck_assert_uint_eq(pcs[1], SYN_CODE + 7 * SYN_FUNCTION);
 	ck_assert_uint_eq(pcs[2], syn_pc(21) - 1);
+	/* In one that does not push. */
+	slot->stub[0] = 0;
+	ck_assert_int_ge(sent(interrupt((u64)slot + AGENT_SLOT_CODE + 8, sp, syn.low + 4096), pcs),
+			 3);
+	ck_assert_uint_eq(pcs[2], syn_pc(20) - 1);
 	/* In the middle of what stands for one instruction: the state is not the program's. */
 	ck_assert_int_eq(sent(interrupt((u64)slot + 3, sp, syn.low + 4096), pcs), 1);
 	/* A slot beyond the last one, which is the control page. */

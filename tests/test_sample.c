@@ -315,13 +315,13 @@ START_TEST(filter_under_threads)
 }
 END_TEST
 
-/* Blocks of one size lie in a row: they must not share a few bytes of the filter. Those in 64 bytes do share one. */
+/* Blocks of one size lie in a row: they must not share a few bytes of the filter. Those in a KB do share one. */
 START_TEST(filter_spreads_addresses)
 {
 	static const u64 strides[] = {16, 32, 48, 64, 1024, 4096, 65536, 1 << 20};
 
 	for (size_t s = 0; s < ARRAY_SIZE(strides); s++) {
-		u64 taken = 0, units = strides[s] < 64 ? 4096 * strides[s] / 64 : 4096;
+		u64 taken = 0, units = strides[s] < 1024 ? 4 * strides[s] : 4096;
 
 		memset(filter, 0, sizeof(filter));
 		for (u64 i = 0; i < 4096; i++)
