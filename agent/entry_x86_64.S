@@ -92,10 +92,11 @@ agent_put_done:
 #define SAVED_RCX  -16
 #define SAVED_RDX  -24
 
+	/* Copied to its place in a slot, a stub at `at` has the slot, and its displaced instructions, here. */
+#define SLOT_OF(at) (agent_start + at - AGENT_SLOT_STUB_AT)
+
 	.macro	stub_begins at
 	.org	agent_start + \at, 0xcc
-	.set	stub_start, agent_start + \at
-	.set	stub_slot, stub_start - AGENT_SLOT_STUB_AT
 	.endm
 
 	/* jmp stub_leads_on, its displacement of 4 bytes. */
@@ -105,9 +106,9 @@ agent_put_done:
 	.endm
 
 	/* Behind the instructions that lead out of it. */
-	.macro	stub_ends out1, out2
-	.org	stub_start + AGENT_STUB_MAX - 3, 0xcc
-	.byte	0, \out2 - 4 - (stub_start), \out1 - 4 - (stub_start)
+	.macro	stub_ends at, out1, out2
+	.org	agent_start + \at + AGENT_STUB_MAX - 3, 0xcc
+	.byte	0, \out2 - 4 - agent_start - \at, \out1 - 4 - agent_start - \at
 	.endm
 
 	/* What is asked for is not due: through. It may be: on to 2. Leads out before 8. */
@@ -135,11 +136,11 @@ agent_put_done:
 	stub_decide %rdi
 	mov	SAVED_RAX(%rsp), %rax
 	mov	SAVED_RCX(%rsp), %rcx
-	jmp	stub_slot
-2:	lea	stub_slot(%rip), %rax
+	jmp	SLOT_OF(AGENT_STUB_SIZE)
+2:	lea	SLOT_OF(AGENT_STUB_SIZE)(%rip), %rax
 	mov	SAVED_RCX(%rsp), %rcx
 	stub_out
-9:	stub_ends 8b, 9b
+9:	stub_ends AGENT_STUB_SIZE, 8b, 9b
 
 	stub_begins AGENT_STUB_PRODUCT
 	mov	%rax, SAVED_RAX(%rsp)
@@ -152,12 +153,12 @@ agent_put_done:
 	mov	SAVED_RAX(%rsp), %rax
 	mov	SAVED_RCX(%rsp), %rcx
 	mov	SAVED_RDX(%rsp), %rdx
-	jmp	stub_slot
-2:	lea	stub_slot(%rip), %rax
+	jmp	SLOT_OF(AGENT_STUB_PRODUCT)
+2:	lea	SLOT_OF(AGENT_STUB_PRODUCT)(%rip), %rax
 	mov	SAVED_RCX(%rsp), %rcx
 	mov	SAVED_RDX(%rsp), %rdx
 	stub_out
-9:	stub_ends 8b, 9b
+9:	stub_ends AGENT_STUB_PRODUCT, 8b, 9b
 
 	stub_begins AGENT_STUB_FREE
 	mov	%rax, SAVED_RAX(%rsp)
@@ -175,17 +176,17 @@ agent_put_done:
 	jne	2f
 1:	mov	SAVED_RAX(%rsp), %rax
 	mov	SAVED_RCX(%rsp), %rcx
-	jmp	stub_slot
-2:	lea	stub_slot(%rip), %rax
+	jmp	SLOT_OF(AGENT_STUB_FREE)
+2:	lea	SLOT_OF(AGENT_STUB_FREE)(%rip), %rax
 	mov	SAVED_RCX(%rsp), %rcx
 	stub_out
-9:	stub_ends 8b, 9b
+9:	stub_ends AGENT_STUB_FREE, 8b, 9b
 
 	stub_begins AGENT_STUB_CALL
 	.byte	0xe8
 	.long	agent_free - . - 4
-9:	jmp	stub_slot
-	stub_ends 9b, stub_start + 4
+9:	jmp	SLOT_OF(AGENT_STUB_CALL)
+	stub_ends AGENT_STUB_CALL, 9b, agent_start + AGENT_STUB_CALL + 4
 
 	/* rax is the slot, its own value is where a push will put it. */
 stub_leads_on:
