@@ -249,8 +249,10 @@ static int improve(struct session *s, struct thread *thread, struct err *err)
 		return 0;
 	tracee_drop_signal(thread);
 	ret = image_improve(s->image, thread, err);
+	s->next_improve_ns = clock_ns() + IMPROVE_PERIOD_NS;
 	/* Where a thread cannot be stopped it takes a second: then seldom. */
-	s->next_improve_ns = clock_ns() + IMPROVE_PERIOD_NS + (clock_ns() - now) * IMPROVE_REST;
+	if (probes_can_improve(s->image->probes))
+		s->next_improve_ns += (clock_ns() - now) * IMPROVE_REST;
 	return ret;
 }
 

@@ -249,6 +249,15 @@ sampled_before(struct channel *channel, struct channel_thread *thread, struct ag
 	return open_call(f, slot, thread, sp);
 }
 
+/*
+ * At the stack pointer of the open call: another one, since that was left by longjmp. But
+ * a function with a breakpoint may end in a jump to this one, which finds all as that did.
+ */
+static int is_tail_call(const struct agent_frame *f, const struct channel_thread *thread)
+{
+	return thread->open & CHANNEL_OPEN_TRAP && f->caller == thread->trap_ret;
+}
+
 enum agent_verdict agent_before(struct agent_frame *f, const struct agent_slot *slot, uint64_t bp)
 {
 	struct channel *channel = open_channel();
@@ -262,8 +271,9 @@ enum agent_verdict agent_before(struct agent_frame *f, const struct agent_slot *
 		return AGENT_PASS;
 	if (channel->sample)
 		return sampled_before(channel, thread, f, slot, bp);
-	if (__builtin_expect(thread->open && sp < CHANNEL_OPEN_SP(thread->open), 0) &&
-	    is_nested(channel, thread, sp, bp))
+	if (__builtin_expect(thread->open && sp <= CHANNEL_OPEN_SP(thread->open), 0) &&
+	    (sp == CHANNEL_OPEN_SP(thread->open) ? is_tail_call(f, thread)
+						 : is_nested(channel, thread, sp, bp)))
 		return AGENT_PASS;
 	if (slot->shape == AGENT_SHAPE_FREE || slot->shape == AGENT_SHAPE_NESTS) {
 		f->block = argument(f, slot->ptr);

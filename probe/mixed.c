@@ -61,9 +61,13 @@ void mixed_share_calls(const struct probes *probes, struct thread *thread)
 
 	if (!calls || !probes->jumps || !jumps_is_open(probes->jumps))
 		return;
-	entry = mixed_entry(probes, thread, calls->n > 0);
+	entry = mixed_entry(probes, thread, calls->n > 0 || calls->last_free);
 	if (!entry)
 		return;
+	if (calls->last_free)
+		ring_reader_note_free(jumps_reader(probes->jumps),
+				      (u32)(entry - jumps_channel(probes->jumps)->threads),
+				      calls->last_free);
 	open = __atomic_load_n(&entry->open, __ATOMIC_RELAXED);
 	if (calls->n) {
 		const struct call *call = &calls->items[calls->n - 1];
@@ -81,9 +85,18 @@ void mixed_share_all(const struct probes *probes)
 {
 	struct threads *threads = tracee_threads(probes->tracee);
 
+	probes->host.enter(probes->host.ctx);
 	for (u32 i = 0; i < threads_count(threads); i++)
 		if (threads_at(threads, i)->state == THREAD_STOPPED)
 			mixed_share_calls(probes, threads_at(threads, i));
+	probes->host.leave(probes->host.ctx);
+}
+
+bool mixed_was_freed(const struct probes *probes, u32 thread, u64 address)
+{
+	struct ring_reader *reader = probes->jumps ? jumps_reader(probes->jumps) : NULL;
+
+	return reader && ring_reader_last_free(reader, thread) == address;
 }
 
 bool mixed_is_nested(struct probes *probes, struct thread *thread, u64 entry_address)

@@ -333,7 +333,8 @@ static void on_entry(struct probes *probes, struct thread *thread, const struct 
 	if (event.address && !was_said(calls, entry, sp, event.address)) {
 		event.sp = sp;
 		event.next = calls->countdown == calls->fresh;
-		event.again = calls->last_free == event.address && sp <= calls->last_free_sp;
+		event.again = (calls->last_free == event.address && sp <= calls->last_free_sp) ||
+			      mixed_was_freed(probes, event.thread, event.address);
 		calls->last_free = event.address;
 		calls->last_free_sp = sp;
 		probes->host.event(probes->host.ctx, &event);

@@ -315,6 +315,17 @@ void ring_reader_skip(struct ring_reader *r)
 	lost(r, "a record was not completed");
 }
 
+void ring_reader_note_free(struct ring_reader *r, u32 thread, u64 address)
+{
+	if (thread < CHANNEL_THREADS)
+		r->last_free[thread] = address;
+}
+
+u64 ring_reader_last_free(const struct ring_reader *r, u32 thread)
+{
+	return thread < CHANNEL_THREADS ? r->last_free[thread] : 0;
+}
+
 void ring_reader_beat(struct ring_reader *r)
 {
 	__atomic_fetch_add(&r->channel->heartbeat, 1, __ATOMIC_RELAXED);

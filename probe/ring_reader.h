@@ -38,6 +38,14 @@ bool ring_reader_is_behind(const struct ring_reader *reader);
 /* Passes over the record that it stops at: nobody will complete it. */
 void ring_reader_skip(struct ring_reader *reader);
 
+/*
+ * A free that a thread (its number in the channel) has made through a breakpoint, and the
+ * last one that it has made through a jump, unless it has made another call since; 0: none.
+ * A function may end in a jump to another one, which frees the same block.
+ */
+void ring_reader_note_free(struct ring_reader *reader, u32 thread, u64 address);
+u64 ring_reader_last_free(const struct ring_reader *reader, u32 thread);
+
 /* Shows the agent that somebody reads. To be called at least ten times a second. */
 void ring_reader_beat(struct ring_reader *reader);
 
