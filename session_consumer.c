@@ -128,15 +128,17 @@ void consumer_drain(struct consumer *c)
 		ring_reader_drain(c->reader);
 }
 
-void consumer_stop(struct consumer *c)
+void consumer_stop(struct consumer *c, bool dead)
 {
 	if (c->running) {
 		__atomic_store_n(&c->stop, true, __ATOMIC_RELEASE);
 		pthread_join(c->thread, NULL);
 		c->running = false;
 	}
+	if (c->reader && dead)
+		ring_reader_finish_dead(c->reader);
 	/* What is not complete now will never be: it is counted, and what comes behind it is read. */
-	for (int i = 0; c->reader && i < SKIPS_MAX && !ring_reader_drain(c->reader); i++)
+	for (int i = 0; c->reader && !dead && i < SKIPS_MAX && !ring_reader_drain(c->reader); i++)
 		ring_reader_skip(c->reader);
 	c->reader = NULL;
 }

@@ -37,7 +37,10 @@ void consumer_leave(struct consumer *consumer);
 /* Applies once more what has been recorded until now, with the lock held. */
 void consumer_drain(struct consumer *consumer);
 
-/* Ends the thread, if it runs, after it has applied everything. */
-void consumer_stop(struct consumer *consumer);
+/*
+ * Ends the thread, if it runs, after it has applied everything. dead: every thread of the
+ * target has ended, with or without having completed its records.
+ */
+void consumer_stop(struct consumer *consumer, bool dead);
 
 #endif

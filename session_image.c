@@ -62,7 +62,7 @@ void image_destroy(struct image *image)
 {
 	if (!image)
 		return;
-	consumer_stop(&image->consumer);
+	consumer_stop(&image->consumer, true);
 	probes_destroy(image->probes);
 	unwinder_destroy(image->unwinder);
 	modules_destroy(image->modules);
@@ -299,7 +299,7 @@ void image_note_losses(struct image *image)
 
 void image_finish(struct image *image)
 {
-	consumer_stop(&image->consumer);
+	consumer_stop(&image->consumer, image_is_gone(image));
 	image_note_losses(image);
 }
 

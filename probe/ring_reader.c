@@ -315,6 +315,21 @@ void ring_reader_skip(struct ring_reader *r)
 	lost(r, "a record was not completed");
 }
 
+void ring_reader_finish_dead(struct ring_reader *r)
+{
+	u64 end = __atomic_load_n(&r->channel->head, __ATOMIC_ACQUIRE);
+
+	if (end - r->tail > RING_SIZE)
+		end = r->tail + RING_SIZE;
+	while (r->tail != end && end - r->tail <= RING_SIZE) {
+		u64 left = end - r->tail;
+
+		if (!ring_reader_read(r, left > BATCH ? BATCH : (u32)left))
+			r->tail++;
+	}
+	show_tail(r);
+}
+
 void ring_reader_note_free(struct ring_reader *r, u32 thread, u64 address)
 {
 	if (thread < CHANNEL_THREADS)

@@ -39,6 +39,13 @@ bool ring_reader_is_behind(const struct ring_reader *reader);
 void ring_reader_skip(struct ring_reader *reader);
 
 /*
+ * Applies all records, when every thread of the target has died, and none is still being
+ * written. One that is not complete is no loss: its call had not returned, and for
+ * the program it never happened.
+ */
+void ring_reader_finish_dead(struct ring_reader *reader);
+
+/*
  * A free that a thread (its number in the channel) has made through a breakpoint, and the
  * last one that it has made through a jump, unless it has made another call since; 0: none.
  * A function may end in a jump to another one, which frees the same block.

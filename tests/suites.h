@@ -16,6 +16,7 @@
 	X(stacks)                                                                                  \
 	X(sampling)                                                                                \
 	X(sample)                                                                                  \
+	X(ring)                                                                                    \
 	X(estimates)                                                                               \
 	X(timeline)                                                                                \
 	X(proc)                                                                                    \

@@ -1,0 +1,140 @@
+// SPDX-License-Identifier: MIT
+/* The reader of the ring, on records that this test writes as the agent does. */
+#include <stdlib.h>
+
+#include "probe/ring_reader.h"
+#include "tests/suites.h"
+
+#define SIZE (CHANNEL_RING_AT + (sizeof(struct channel_record) << CHANNEL_RING_BITS))
+
+static struct channel *channel;
+static struct ring_reader *reader;
+static u64 frees[8];
+static u32 frees_n, losses;
+
+static void on_event(void *ctx, const struct heap_event *event)
+{
+	(void)ctx;
+	ck_assert_int_eq(event->kind, HEAP_FREE);
+	ck_assert_uint_lt(frees_n, 8);
+	frees[frees_n++] = event->address;
+}
+
+static void on_lost(void *ctx, const char *why)
+{
+	(void)ctx;
+	(void)why;
+	losses++;
+}
+
+static void on_batch(void *ctx)
+{
+	(void)ctx;
+}
+
+static void on_soon(void *ctx, u64 address)
+{
+	(void)ctx;
+	(void)address;
+}
+
+static void set_up(void)
+{
+	struct probe_host host = {
+		.event = on_event, .lost = on_lost, .batch = on_batch, .soon = on_soon};
+	struct err err = ERR_INIT;
+
+	channel = aligned_alloc(4096, SIZE);
+	ck_assert_ptr_nonnull(channel);
+	for (u64 i = 0; i < SIZE / 8; i++)
+		((u64 *)channel)[i] = 0;
+	reader = ring_reader_create(channel, &host, &err);
+	ck_assert_msg(reader != NULL, "%s", err.msg);
+	frees_n = losses = 0;
+}
+
+static void tear_down(void)
+{
+	ring_reader_destroy(reader);
+	free(channel);
+}
+
+static u64 take_place(void)
+{
+	return channel->head++;
+}
+
+static void put_free(u64 place, u64 address)
+{
+	struct channel_record *record = (void *)((char *)channel + CHANNEL_RING_AT);
+
+	record += place & ((1U << CHANNEL_RING_BITS) - 1);
+	record->word[0] = CHANNEL_WORD0(CHANNEL_FREE, address) | (u64)CHANNEL_LAP(place) << 56;
+}
+
+/* Places are taken and, but for the first and the third, filled. */
+static void leave_holes(void)
+{
+	for (u64 i = 0; i < 5; i++) {
+		u64 place = take_place();
+
+		if (i % 2 || i == 4)
+			put_free(place, 0x1000 + i);
+	}
+}
+
+static void assert_read(void)
+{
+	ck_assert_uint_eq(frees_n, 3);
+	ck_assert_uint_eq(frees[0], 0x1001);
+	ck_assert_uint_eq(frees[1], 0x1003);
+	ck_assert_uint_eq(frees[2], 0x1004);
+	ck_assert_uint_eq(channel->tail, channel->head);
+}
+
+/* Threads that are killed take their calls with them. */
+START_TEST(records_of_the_dead_are_no_loss)
+{
+	leave_holes();
+	ring_reader_finish_dead(reader);
+	assert_read();
+	ck_assert_uint_eq(losses, 0);
+}
+END_TEST
+
+START_TEST(records_of_the_living_are_a_loss)
+{
+	leave_holes();
+	for (int i = 0; i < 2; i++) {
+		ck_assert(!ring_reader_drain(reader));
+		ring_reader_skip(reader);
+	}
+	ck_assert(ring_reader_drain(reader));
+	assert_read();
+	ck_assert_uint_eq(losses, 2);
+}
+END_TEST
+
+/* Whatever the target has put into head, this ends. */
+START_TEST(head_out_of_reach)
+{
+	leave_holes();
+	channel->head = 1ULL << 60;
+	ring_reader_finish_dead(reader);
+	ck_assert_uint_eq(channel->tail, 1U << CHANNEL_RING_BITS);
+	ck_assert_uint_eq(frees_n, 3);
+}
+END_TEST
+
+Suite *ring_suite(void)
+{
+	Suite *suite = suite_create("ring");
+	TCase *tcase = tcase_create("ring");
+
+	tcase_add_checked_fixture(tcase, set_up, tear_down);
+	tcase_add_test(tcase, records_of_the_dead_are_no_loss);
+	tcase_add_test(tcase, records_of_the_living_are_a_loss);
+	tcase_add_test(tcase, head_out_of_reach);
+	suite_add_tcase(suite, tcase);
+	return suite;
+}
