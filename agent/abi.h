@@ -46,9 +46,34 @@
 #define AGENT_STUB_PRODUCT 336 /* ALLOC: the product of the first two arguments is */
 #define AGENT_STUB_FREE    480 /* FREE: the first argument is the block */
 #define AGENT_STUB_CALL    624 /* FREE without sampling */
+#define AGENT_STUB_WRAP    768 /* ALLOC, NESTS, REALLOC without sampling */
 #define AGENT_STUB_MAX     144
 #define AGENT_SLOT_BYTES   256 /* AGENT_SLOT_SIZE, for the assembler, and */
-#define AGENT_SLOT_STUB_AT 64  /* AGENT_SLOT_STUB, for the assembler */
+#define AGENT_SLOT_STUB_AT 64  /* AGENT_SLOT_STUB */
+#define AGENT_SLOT_FLAGS   209 /* agent_slot.flags */
+/*
+ * In a slot with a copy of AGENT_STUB_WRAP: where the probed function returns to. In all other
+ * stubs the byte in front of it is in the middle of an instruction.
+ */
+#define AGENT_SLOT_RETURN 84
+/* Where, in a copy of AGENT_STUB_WRAP, the frame is on the stack: from the first to the last, and at the third. */
+#define AGENT_WRAP_FIRST 8
+#define AGENT_WRAP_LAST  25
+#define AGENT_WRAP_PASS  34
+
+/* Flags of a slot. */
+#define AGENT_SLOT_JUMP     1 /* the function begins with a jump to stub (otherwise: with an int3) */
+#define AGENT_SLOT_FREES    2  /* a realloc that frees the block if it fails */
+#define AGENT_SLOT_LEAF     4  /* it calls no other probed function */
+#define AGENT_SLOT_PROLOGUE 8  /* several instructions, not one: room for a jump */
+#define AGENT_SLOT_ALIGNED  16 /* SHAPE_NEW: its second argument is an alignment */
+#define AGENT_SLOT_WRAPS    32 /* stub is a copy of AGENT_STUB_WRAP */
+/*
+ * The short way, without sampling: FREE of its first argument; ALLOC of as many bytes as its first argument says, or
+ * the product of the first two. Its threads have the address of their thread pointer in %fs:0.
+ */
+#define AGENT_SLOT_SIMPLE  64
+#define AGENT_SLOT_PRODUCT 128
 
 /* struct agent_control, for agent/entry_x86_64.S */
 #define AGENT_CONTROL_THREADS 8
@@ -84,8 +109,8 @@ struct agent_header {
  */
 struct agent_control {
 	uint64_t channel; /* its address: calls are recorded. 0: they are passed on */
-	uint64_t threads; /* with sampling: where in it threads and filter are; else 0 */
-	uint64_t filter;
+	uint64_t threads; /* where in it threads are; 0 if channel is */
+	uint64_t filter;  /* with sampling: where that is; else 0 */
 };
 
 _Static_assert(offsetof(struct agent_control, threads) == AGENT_CONTROL_THREADS,
@@ -117,13 +142,6 @@ enum agent_shape {
 #define AGENT_SLOT_STEPS 7    /* five instructions at most, and the end of each */
 #define AGENT_JUMP       5    /* bytes of the jump that is patched over a function's beginning */
 
-/* Flags of a slot. */
-#define AGENT_SLOT_JUMP     1 /* the function begins with a jump to stub (otherwise: with an int3) */
-#define AGENT_SLOT_FREES    2  /* a realloc that frees the block if it fails */
-#define AGENT_SLOT_LEAF     4  /* it calls no other probed function */
-#define AGENT_SLOT_PROLOGUE 8  /* several instructions, not one: room for a jump */
-#define AGENT_SLOT_ALIGNED  16 /* SHAPE_NEW: its second argument is an alignment */
-
 struct agent_slot {
 	uint8_t code[AGENT_SLOT_CODE]; /* the displaced instructions, and a jump back behind them */
 	/* Of a jump probe: push %rax; lea slot, %rax; jmp agent_enter. Or a copy of AGENT_STUB_*. */
@@ -144,6 +162,7 @@ struct agent_slot {
 };
 
 _Static_assert(sizeof(struct agent_slot) == AGENT_SLOT_SIZE, "a slot has its size");
+_Static_assert(offsetof(struct agent_slot, flags) == AGENT_SLOT_FLAGS, "as the code has it");
 _Static_assert(AGENT_SLOTS + AGENT_SLOT_COUNT * AGENT_SLOT_SIZE == AGENT_CONTROL,
 	       "slots fill an area");
 _Static_assert(AGENT_TABLE + AGENT_SLOT_COUNT * 8 <= AGENT_SLOTS, "the table has room");

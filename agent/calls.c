@@ -101,12 +101,15 @@ static inline uint64_t size_of(const struct agent_frame *f, const struct agent_s
 	return bytes;
 }
 
-/* Of this area or of another one: they have the same code. No other address looks like it but by chance. */
-static int is_return_to_agent(uint64_t value)
+/*
+ * Is value, below a frame with that slot, what a probed function returns to? Of this area or of
+ * another one: they have the same code. No other address looks like it but by chance.
+ */
+static int is_return_to_agent(uint64_t value, uint64_t slot)
 {
 	uint64_t offset = (uint64_t)agent_returned & (AGENT_AREA_SIZE - 1);
 
-	return (value & (AGENT_AREA_SIZE - 1)) == offset;
+	return value == slot + AGENT_SLOT_RETURN || (value & (AGENT_AREA_SIZE - 1)) == offset;
 }
 
 /*
@@ -116,12 +119,14 @@ static int is_return_to_agent(uint64_t value)
  */
 static int still_open(struct channel *channel, struct channel_thread *thread)
 {
-	uint64_t open = thread->open, at = CHANNEL_OPEN_SP(open), value;
+	uint64_t open = thread->open, at = CHANNEL_OPEN_SP(open), frame = at - AGENT_FRAME;
+	uint64_t value, slot;
 
 	if (open & CHANNEL_OPEN_TRAP)
 		return agent_read(channel, thread, at, &value) && value == thread->trap_ret;
-	return agent_read(channel, thread, at - AGENT_FRAME - 8, &value) &&
-	       is_return_to_agent(value);
+	return agent_read(channel, thread, frame - 8, &value) &&
+	       agent_read(channel, thread, frame + AGENT_FRAME_SLOT, &slot) &&
+	       is_return_to_agent(value, slot);
 }
 
 /* There may be a call under way that this one is a part of. */
@@ -200,9 +205,10 @@ static void put_block(struct channel *channel, const struct agent_frame *f,
 static inline int is_near(uint64_t open, uint64_t sp)
 {
 	uint64_t at = open - AGENT_FRAME - 8;
+	const struct agent_frame *f = (const struct agent_frame *)(open - AGENT_FRAME);
 
 	return !(open & CHANNEL_OPEN_TRAP) && sp < at && at - sp < NO_SIGNAL_FRAME &&
-	       is_return_to_agent(*(const uint64_t *)at);
+	       is_return_to_agent(*(const uint64_t *)at, (uint64_t)f->slot);
 }
 
 /* agent_before with sampling. */

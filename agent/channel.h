@@ -38,10 +38,13 @@
  */
 
 /* For agent/entry_x86_64.S, too. */
-#define CHANNEL_RING_BITS 18 /* the ring has 1 << 18 records of 32 bytes: 8 MB */
-#define CHANNEL_TAIL_AT   256
-#define CHANNEL_HEAD_AT   320
-#define CHANNEL_RING_AT   4096
+#define CHANNEL_RING_BITS  18 /* the ring has 1 << 18 records of 32 bytes: 8 MB */
+#define CHANNEL_TAIL_AT    256
+#define CHANNEL_HEAD_AT    320
+#define CHANNEL_RING_AT    4096
+#define CHANNEL_STALLED_AT 408
+#define CHANNEL_NO_PLACE   0xffffff
+#define CHANNEL_KIND_FREE  3
 
 #define CHANNEL_THREADS_BITS     12
 #define CHANNEL_THREAD_SHIFT     6 /* log2 of the size of struct channel_thread */
@@ -110,6 +113,8 @@ struct channel {
 
 _Static_assert(offsetof(struct channel, tail) == CHANNEL_TAIL_AT, "as agent/entry_x86_64.S has it");
 _Static_assert(offsetof(struct channel, head) == CHANNEL_HEAD_AT, "as agent/entry_x86_64.S has it");
+_Static_assert(offsetof(struct channel, stalled) == CHANNEL_STALLED_AT,
+	       "as agent/entry_x86_64.S has it");
 _Static_assert(sizeof(struct channel) <= CHANNEL_RING_AT, "the ring begins behind it");
 
 enum channel_kind {
@@ -124,6 +129,8 @@ enum channel_kind {
 	CHANNEL_FRAMES,         /* sp, three lookup addresses */
 	CHANNEL_STACK_END, /* sp, hash, number of frames | enum channel_end << 32, sp where the walk ended */
 };
+
+_Static_assert(CHANNEL_FREE == CHANNEL_KIND_FREE, "as agent/entry_x86_64.S has it");
 
 /* How a walk has ended (enum unwind_end). */
 enum channel_end { CHANNEL_OUTERMOST, CHANNEL_DEPTH, CHANNEL_LOST };
@@ -149,7 +156,6 @@ struct channel_record {
 #define CHANNEL_SP_TAG(sp)    ((uint32_t)((sp) >> 3 & 0xffffff))
 #define CHANNEL_WORD3(thread, place, sp)                                                           \
 	((uint64_t)CHANNEL_SP_TAG(sp) << 40 | (uint64_t)((place)&0xffffff) << 16 | (thread))
-#define CHANNEL_NO_PLACE 0xffffffU
 /* In its place, of a FREE: with sampling, the thread has allocated nothing since its last call that was recorded. */
 #define CHANNEL_NEXT 0xfffffeU
 

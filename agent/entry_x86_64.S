@@ -188,12 +188,127 @@ agent_put_done:
 9:	jmp	SLOT_OF(AGENT_STUB_CALL)
 	stub_ends AGENT_STUB_CALL, 9b, agent_start + AGENT_STUB_CALL + 4
 
+/*
+ * Calls and returns in pairs, as the processor expects them; what is called is said
+ * in the instruction. The frame is on the stack between the first lea and the second.
+ */
+	stub_begins AGENT_STUB_WRAP
+	lea	-AGENT_FRAME(%rsp), %rsp
+	.byte	0xe8
+	.long	agent_begin - . - 4
+8:	jne	1f
+	call	SLOT_OF(AGENT_STUB_WRAP)
+	.byte	0xe8
+	.long	agent_end - . - 4
+9:	lea	AGENT_FRAME(%rsp), %rsp
+	ret
+1:	lea	AGENT_FRAME(%rsp), %rsp
+	jmp	SLOT_OF(AGENT_STUB_WRAP)
+	stub_ends AGENT_STUB_WRAP, 8b, 9b
+
 	/* rax is the slot, its own value is where a push will put it. */
 stub_leads_on:
 	.cfi_startproc
 	lea	-8(%rsp), %rsp
 	.cfi_def_cfa_offset 16
 	jmp	agent_enter
+	.cfi_endproc
+
+	/* Registers that C code may change, to and from a frame whose bottom is at bottom(%rsp). */
+	.macro	save_most bottom
+	mov	%rdx, \bottom + AGENT_FRAME_RDX(%rsp)
+	mov	%rsi, \bottom + AGENT_FRAME_RSI(%rsp)
+	mov	%rdi, \bottom + AGENT_FRAME_RDI(%rsp)
+	mov	%r8, \bottom + AGENT_FRAME_R8(%rsp)
+	mov	%r9, \bottom + AGENT_FRAME_R9(%rsp)
+	mov	%r10, \bottom + AGENT_FRAME_R10(%rsp)
+	mov	%r11, \bottom + AGENT_FRAME_R11(%rsp)
+	.endm
+
+	.macro	restore_most bottom
+	mov	\bottom + AGENT_FRAME_RDX(%rsp), %rdx
+	mov	\bottom + AGENT_FRAME_RSI(%rsp), %rsi
+	mov	\bottom + AGENT_FRAME_RDI(%rsp), %rdi
+	mov	\bottom + AGENT_FRAME_R8(%rsp), %r8
+	mov	\bottom + AGENT_FRAME_R9(%rsp), %r9
+	mov	\bottom + AGENT_FRAME_R10(%rsp), %r10
+	mov	\bottom + AGENT_FRAME_R11(%rsp), %r11
+	.endm
+
+	/*
+	 * The thread's entry into rcx, where nothing is under way; changes rax. Leads to
+	 * `otherwise` if it is not as always (also when recording is switched off).
+	 */
+	.macro	find_thread threads, otherwise
+	mov	%fs:0, %rax
+	imul	$CHANNEL_THREAD_MULTIPLIER, %rax, %rcx
+	shr	$(CHANNEL_THREAD_MULTIPLIER_SHIFT - CHANNEL_THREAD_SHIFT), %rcx
+	and	$(((1 << CHANNEL_THREADS_BITS) - 1) << CHANNEL_THREAD_SHIFT), %ecx
+	add	\threads, %rcx
+	cmp	$(1 << (CHANNEL_THREADS_BITS + CHANNEL_THREAD_SHIFT)), %rcx
+	jb	\otherwise
+	cmp	%rax, (%rcx)
+	jne	\otherwise
+	cmpq	$0, CHANNEL_THREAD_OPEN(%rcx)
+	jne	\otherwise
+	.endm
+
+/*
+ * AGENT_STUB_WRAP's first call: agent_before. The zero flag is set if the function is to be
+ * called with the frame on the stack. Most calls take the short way (AGENT_SLOT_SIMPLE).
+ */
+agent_begin:
+	.cfi_startproc
+	.cfi_def_cfa_offset AGENT_FRAME + 16
+	mov	%rax, 8 + AGENT_FRAME_RAX(%rsp)
+	mov	%rcx, 8 + AGENT_FRAME_RCX(%rsp)
+	mov	(%rsp), %rax
+	and	$-AGENT_SLOT_BYTES, %rax
+	mov	%rax, 8 + AGENT_FRAME_SLOT(%rsp)
+	mov	%rdi, %rcx
+	testb	$AGENT_SLOT_SIMPLE, AGENT_SLOT_FLAGS(%rax)
+	je	2f
+	testb	$AGENT_SLOT_PRODUCT, AGENT_SLOT_FLAGS(%rax)
+	jne	4f
+1:	mov	%rcx, 8 + AGENT_FRAME_SIZE(%rsp)
+	find_thread agent_control + AGENT_CONTROL_THREADS(%rip), 2f
+	lea	8 + AGENT_FRAME(%rsp), %rax
+	movq	$0, 8 + AGENT_FRAME_OPEN(%rsp)
+	mov	%rcx, 8 + AGENT_FRAME_THREAD(%rsp)
+	mov	%rax, CHANNEL_THREAD_OPEN(%rcx)
+	mov	8 + AGENT_FRAME_RAX(%rsp), %rax
+	mov	8 + AGENT_FRAME_RCX(%rsp), %rcx
+	cmp	%eax, %eax
+	ret
+4:	imul	%rsi, %rcx
+	jno	1b
+2:	save_most 8
+	lea	8(%rsp), %rdi
+	mov	8 + AGENT_FRAME_SLOT(%rsp), %rsi
+	mov	%rbp, %rdx
+	call	agent_before
+	cmp	$AGENT_VERDICT_WRAP, %eax
+	restore_most 8
+	mov	8 + AGENT_FRAME_RAX(%rsp), %rax
+	mov	8 + AGENT_FRAME_RCX(%rsp), %rcx
+	ret
+	.cfi_endproc
+
+/* AGENT_STUB_WRAP's last call, with what the function has returned in rax: agent_after. */
+agent_end:
+	.cfi_startproc
+	.cfi_def_cfa_offset AGENT_FRAME + 16
+	mov	%rcx, 8 + AGENT_FRAME_RCX(%rsp)
+	save_most 8
+	mov	%rax, 8 + AGENT_FRAME_RAX(%rsp)
+	lea	8(%rsp), %rdi
+	mov	%rax, %rsi
+	mov	%rbp, %rdx
+	call	agent_after
+	restore_most 8
+	mov	8 + AGENT_FRAME_RCX(%rsp), %rcx
+	mov	8 + AGENT_FRAME_RAX(%rsp), %rax
+	ret
 	.cfi_endproc
 
 /*
@@ -207,28 +322,49 @@ agent_free:
 	.cfi_def_cfa_offset 16
 	sub	$(AGENT_FRAME - 8), %rsp
 	.cfi_def_cfa_offset AGENT_FRAME + 8
-	mov	%rcx, AGENT_FRAME_RCX(%rsp)
-	mov	%rdx, AGENT_FRAME_RDX(%rsp)
-	mov	%rsi, AGENT_FRAME_RSI(%rsp)
-	mov	%rdi, AGENT_FRAME_RDI(%rsp)
-	mov	%r8, AGENT_FRAME_R8(%rsp)
-	mov	%r9, AGENT_FRAME_R9(%rsp)
-	mov	%r10, AGENT_FRAME_R10(%rsp)
-	mov	%r11, AGENT_FRAME_R11(%rsp)
 	mov	%rax, AGENT_FRAME_CODE(%rsp)
+	mov	%rcx, AGENT_FRAME_RCX(%rsp)
+	save_most 0
 	mov	AGENT_FRAME_RAX(%rsp), %rsi
 	and	$-AGENT_SLOT_BYTES, %rsi
-	mov	%rsp, %rdi
+	testb	$AGENT_SLOT_SIMPLE, AGENT_SLOT_FLAGS(%rsi)
+	je	2f
+	test	%rdi, %rdi
+	je	3f
+	/* Once, and the channel first: a handler may fork, and the child finds nothing there. */
+	mov	agent_control(%rip), %r9
+	mov	agent_control + AGENT_CONTROL_THREADS(%rip), %r8
+	find_thread %r8, 2f
+	sub	%rcx, %r8
+	neg	%r8
+	mov	$((CHANNEL_KIND_FREE) << 48), %rax
+	mov	%rdi, %rsi
+	shl	$16, %rsi
+	shr	$16, %rsi
+	or	%rax, %rsi
+	mov	%r9, %rdi
+	cmpq	$0, CHANNEL_STALLED_AT(%rdi)
+	jne	1f
+	lea	AGENT_FRAME(%rsp), %rdx
+	mov	%rdx, %rax
+	shl	$(40 - 3), %rax
+	mov	$(CHANNEL_NO_PLACE << 16), %r9
+	mov	$~((1 << 40) - 1), %rcx
+	and	%rcx, %rax
+	shr	$CHANNEL_THREAD_SHIFT, %r8
+	or	%r9, %r8
+	or	%rax, %r8
+	mov	(%rdx), %rcx
+	call	agent_ring_put
+	test	%eax, %eax
+	je	3f
+1:	mov	AGENT_FRAME_RAX(%rsp), %rsi
+	and	$-AGENT_SLOT_BYTES, %rsi
+2:	mov	%rsp, %rdi
 	mov	%rbp, %rdx
 	call	agent_before
-	mov	AGENT_FRAME_RCX(%rsp), %rcx
-	mov	AGENT_FRAME_RDX(%rsp), %rdx
-	mov	AGENT_FRAME_RSI(%rsp), %rsi
-	mov	AGENT_FRAME_RDI(%rsp), %rdi
-	mov	AGENT_FRAME_R8(%rsp), %r8
-	mov	AGENT_FRAME_R9(%rsp), %r9
-	mov	AGENT_FRAME_R10(%rsp), %r10
-	mov	AGENT_FRAME_R11(%rsp), %r11
+3:	mov	AGENT_FRAME_RCX(%rsp), %rcx
+	restore_most 0
 	mov	AGENT_FRAME_CODE(%rsp), %rax
 	lea	(AGENT_FRAME - 8)(%rsp), %rsp
 	.cfi_def_cfa_offset 16

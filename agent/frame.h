@@ -7,18 +7,24 @@
  * offsets from the bottom. The size is one that keeps the stack aligned for the
  * function that is called with this above its own return address.
  */
-#define AGENT_FRAME      136
-#define AGENT_FRAME_CODE 0
-#define AGENT_FRAME_SLOT 56
-#define AGENT_FRAME_R11  64
-#define AGENT_FRAME_R10  72
-#define AGENT_FRAME_R9   80
-#define AGENT_FRAME_R8   88
-#define AGENT_FRAME_RDI  96
-#define AGENT_FRAME_RSI  104
-#define AGENT_FRAME_RDX  112
-#define AGENT_FRAME_RCX  120
-#define AGENT_FRAME_RAX  128
+#define AGENT_FRAME        136
+#define AGENT_FRAME_CODE   0
+#define AGENT_FRAME_SIZE   8
+#define AGENT_FRAME_OPEN   24
+#define AGENT_FRAME_THREAD 32
+#define AGENT_FRAME_SLOT   56
+#define AGENT_FRAME_R11    64
+#define AGENT_FRAME_R10    72
+#define AGENT_FRAME_R9     80
+#define AGENT_FRAME_R8     88
+#define AGENT_FRAME_RDI    96
+#define AGENT_FRAME_RSI    104
+#define AGENT_FRAME_RDX    112
+#define AGENT_FRAME_RCX    120
+#define AGENT_FRAME_RAX    128
+
+/* enum agent_verdict */
+#define AGENT_VERDICT_WRAP 1
 
 #ifndef __ASSEMBLER__
 #include <stddef.h>
@@ -46,6 +52,9 @@ struct agent_frame {
 	uint64_t caller; /* the return address: no part of ours */
 };
 
+_Static_assert(offsetof(struct agent_frame, size) == AGENT_FRAME_SIZE, "as the code has it");
+_Static_assert(offsetof(struct agent_frame, open) == AGENT_FRAME_OPEN, "as the code has it");
+_Static_assert(offsetof(struct agent_frame, thread) == AGENT_FRAME_THREAD, "as the code has it");
 _Static_assert(offsetof(struct agent_frame, slot) == AGENT_FRAME_SLOT, "as the code has it");
 _Static_assert(offsetof(struct agent_frame, r11) == AGENT_FRAME_R11, "as the code has it");
 _Static_assert(offsetof(struct agent_frame, rax) == AGENT_FRAME_RAX, "as the code has it");
@@ -56,6 +65,8 @@ enum agent_verdict {
 	AGENT_PASS, /* to the function itself, with no frame of ours */
 	AGENT_WRAP, /* call it, then agent_after */
 };
+
+_Static_assert(AGENT_WRAP == AGENT_VERDICT_WRAP, "as the code has it");
 
 /* At the beginning of a call, with rbp as it is then. */
 enum agent_verdict agent_before(struct agent_frame *frame, const struct agent_slot *slot,

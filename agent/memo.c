@@ -2,9 +2,8 @@
 /* Walks with a memo of the one before: see agent/memo.h. */
 #include "agent/memo.h"
 
+#include "agent/powers.h"
 #include "agent/send.h"
-
-#define MEMO_INVALID 1 /* an odd generation: no walk is made in one */
 
 /* The frames of a memo that are valid: from first on, up to n. */
 struct usable {
@@ -13,49 +12,37 @@ struct usable {
 
 static inline uint64_t slot_of(const struct agent_memo *m, uint32_t frame)
 {
-	return m->word[m->frame[frame].words - 1].address;
+	return m->address[m->frame[frame].words - 1];
 }
 
 static inline uint64_t at_of(const struct agent_memo *m, uint32_t frame)
 {
-	return m->word[m->frame[frame].words - 1].value;
+	return m->value[m->frame[frame].words - 1];
+}
+
+/* The term of how the stack ends. */
+static inline uint64_t end_term(const struct walker *w, uint32_t end)
+{
+	return end == MEMO_OPEN ? 0 : HASH_K * hash_end(w->channel->seed, end);
 }
 
 static inline void forget(struct agent_memo *m)
 {
 	m->frames = m->words = 0;
-	m->stale = MEMO_NO_FRAME;
+	m->top = 0;
 	m->end = MEMO_OPEN;
 }
 
-static uint64_t power_of_k(uint32_t n)
+/* Only the first n of all frames are left. */
+static inline void keep(struct agent_memo *m, uint32_t n)
 {
-	uint64_t power = 1;
+	uint64_t gone = 0;
 
-	for (uint64_t k = HASH_K; n; n >>= 1, k *= k)
-		if (n & 1)
-			power *= k;
-	return power;
-}
-
-/* Brings the sums of the first n frames, and top, up to date. */
-static __attribute__((noinline)) void sum_again(const struct walker *w, struct agent_memo *m,
-						uint32_t n)
-{
-	uint64_t seed = w->channel->seed, sum = 0;
-	uint32_t frame = m->stale;
-
-	if (frame && frame < n)
-		sum = m->frame[frame - 1].sum;
-	else if (m->end != MEMO_OPEN)
-		sum = hash_end(seed, m->end);
-	for (; frame < n; frame++) {
-		sum = hash_frame(seed, at_of(m, frame)) + HASH_K * sum;
-		m->frame[frame].sum = sum;
-	}
-	m->stale = MEMO_NO_FRAME;
-	if (n)
-		m->top = m->frame[n - 1].sum;
+	for (uint32_t i = n; i < m->frames; i++)
+		gone += m->frame[i].term;
+	m->top -= gone;
+	m->frames = n;
+	m->words = n ? m->frame[n - 1].words : 0;
 }
 
 /*
@@ -63,58 +50,48 @@ static __attribute__((noinline)) void sum_again(const struct walker *w, struct a
  * there is the same, as it is nearly always where a function has been called from
  * another place of the same function, then so is everything further out. 0: it is not so.
  */
-static inline int replace(struct walker *w, struct agent_memo *m, struct usable u,
-			  struct memo_word *word, uint64_t at)
+static inline int replace(struct walker *w, struct agent_memo *m, uint32_t i, uint64_t at)
 {
-	enum unwind_row_kind kind = unwind_rule_kind(word->rule);
+	enum unwind_row_kind kind = unwind_rule_kind(m->rule[i]);
 	uint64_t seed = w->channel->seed, change;
+	uint32_t frame = m->owner[i];
 
-	if (word->frame == MEMO_NO_FRAME || !walk_plausible(at - 1) ||
-	    (kind != UNWIND_RSP && kind != UNWIND_RBP) || agent_rule(w, at) != word->rule ||
-	    m->frame[word->frame].flags & MEMO_GUESSED)
+	if (frame == MEMO_NO_FRAME || !walk_plausible(at - 1) ||
+	    (kind != UNWIND_RSP && kind != UNWIND_RBP) || agent_rule(w, at) != m->rule[i] ||
+	    m->frame[frame].flags & MEMO_GUESSED)
 		return 0;
-	change = hash_frame(seed, at) - hash_frame(seed, word->value);
-	m->top += change * power_of_k(u.n - 1 - word->frame);
-	word->value = at;
-	if (m->stale > word->frame)
-		m->stale = word->frame;
+	change = agent_inverses[frame] * (hash_frame(seed, at) - hash_frame(seed, m->value[i]));
+	m->frame[frame].term += change;
+	m->top += change;
+	m->value[i] = at;
 	return 1;
 }
 
 /* 0: the word is as it was. */
-static inline uint64_t difference(struct walker *w, const struct memo_word *word)
+static inline uint64_t difference(struct walker *w, const struct agent_memo *m, uint32_t i)
 {
-	return agent_load(word->address, &w->faulted) ^ word->value;
+	return agent_load(m->address[i], &w->faulted) ^ m->value[i];
 }
 
-/* The first word from `word` on that makes what comes behind it invalid; end: none does. */
-static inline __attribute__((always_inline)) struct memo_word *
-compare(struct walker *w, struct agent_memo *m, struct usable u, struct memo_word *word,
-	const struct memo_word *end)
+/* The first word from i on that makes what comes behind it invalid; end: none does. */
+static inline __attribute__((always_inline)) uint32_t
+compare(struct walker *w, struct agent_memo *m, uint32_t i, uint32_t end)
 {
-	while (word < end) {
+	while (i < end) {
 		uint64_t changed;
 
 		/* Four at a time: most of them are as they were. */
-		while (end - word >= 4 && !(difference(w, word) | difference(w, word + 1) |
-					    difference(w, word + 2) | difference(w, word + 3)))
-			word += 4;
-		if (word == end)
+		while (end - i >= 4 && !(difference(w, m, i) | difference(w, m, i + 1) |
+					 difference(w, m, i + 2) | difference(w, m, i + 3)))
+			i += 4;
+		if (i == end)
 			break;
-		changed = difference(w, word);
-		if (changed && !replace(w, m, u, word, changed ^ word->value))
+		changed = difference(w, m, i);
+		if (changed && !replace(w, m, i, changed ^ m->value[i]))
 			break;
-		word++;
+		i++;
 	}
-	return word;
-}
-
-/* Only the first n frames are left. */
-static void keep(const struct walker *w, struct agent_memo *m, uint32_t n)
-{
-	sum_again(w, m, n);
-	m->frames = n;
-	m->words = n ? m->frame[n - 1].words : 0;
+	return i;
 }
 
 /*
@@ -124,26 +101,22 @@ static void keep(const struct walker *w, struct agent_memo *m, uint32_t n)
 static inline struct usable check(struct walker *w, struct agent_memo *m)
 {
 	struct usable u = {0, m->frames};
-	struct memo_word *word;
-	const struct memo_word *end;
+	uint32_t word, end;
 
 	while (u.n > 0 && slot_of(m, u.n - 1) < w->sp)
 		u.n--;
+	if (u.n < m->frames)
+		keep(m, u.n);
 	if (u.n == 0)
 		return u;
-	if (u.n < m->frames)
-		keep(w, m, u.n);
 	if (u.n > w->depth + 1)
 		u.first = u.n - w->depth - 1;
-	word = m->word + (u.first ? m->frame[u.first - 1].words : 0);
-	end = m->word + m->frame[u.n - 1].words;
-	word = compare(w, m, u, word, end);
+	end = m->frame[u.n - 1].words;
+	word = compare(w, m, u.first ? m->frame[u.first - 1].words : 0, end);
 	if (word < end) {
-		uint32_t words = (uint32_t)(word - m->word);
-
-		while (u.n > u.first && m->frame[u.n - 1].words > words)
+		while (u.n > u.first && m->frame[u.n - 1].words > word)
 			u.n--;
-		keep(w, m, u.n);
+		keep(m, u.n);
 	}
 	return u;
 }
@@ -245,7 +218,9 @@ static inline int put_word(struct agent_memo *m, uint64_t lowest, uint64_t addre
 	/* A word below the frame that it is found from may not be there another time. */
 	if (m->words >= MEMO_WORDS || address < lowest)
 		return 0;
-	m->word[m->words++] = (struct memo_word){address, value, 0, MEMO_NO_FRAME};
+	m->address[m->words] = address;
+	m->value[m->words] = value;
+	m->owner[m->words++] = MEMO_NO_FRAME;
 	return 1;
 }
 
@@ -279,7 +254,7 @@ static __attribute__((noinline, cold)) int note_end(struct walker *w, struct age
 /* The frame that comes next outward, while new frames are put in. */
 struct outer {
 	uint64_t cfa; /* behind its return address; 0: there is none */
-	uint64_t bp, sum;
+	uint64_t bp;
 	int bp_matters;
 };
 
@@ -322,31 +297,32 @@ static inline int put_link(struct agent_memo *m, const struct memo_step *step, s
 	return put_words(m, step, o);
 }
 
-/* Puts the steps behind the first `frames` frames of the memo, the outermost of them first. */
-static inline int put_steps(struct walker *w, struct agent_memo *m, uint32_t frames, uint32_t steps,
-			    struct outer o)
+/* Puts the steps behind the frames of the memo, the outermost of them first. */
+static inline int put_steps(struct walker *w, struct agent_memo *m, uint32_t steps, struct outer o)
 {
-	uint64_t seed = w->channel->seed;
+	uint64_t seed = w->channel->seed, top = m->top;
+	uint32_t frames = m->frames;
 
 	while (steps-- > 0) {
 		const struct memo_step *step = &m->step[steps];
+		uint64_t term = agent_inverses[frames] * hash_frame(seed, step->at);
 
 		if (!put_link(m, step, &o) || !put_word(m, 0, step->slot, step->at))
 			return 0;
-		m->word[m->words - 1].rule = step->rule;
-		m->word[m->words - 1].frame = frames;
-		o.sum = hash_frame(seed, step->at) + HASH_K * o.sum;
+		m->rule[m->words - 1] = step->rule;
+		m->owner[m->words - 1] = frames;
+		top += term;
 		o.cfa = step->slot + 8;
 		o.bp = step->bp;
 		m->frame[frames++] = (struct memo_frame){
 			.bp = o.bp,
-			.sum = o.sum,
+			.term = term,
 			.words = m->words,
 			.flags = (o.bp_matters ? MEMO_BP : 0) | (step->guessed ? MEMO_GUESSED : 0),
 		};
 	}
 	m->frames = frames;
-	m->top = o.sum;
+	m->top = top;
 	return 1;
 }
 
@@ -378,25 +354,22 @@ static __attribute__((noinline)) enum updated update(struct walker *w, struct ag
 		max = MEMO_FRAMES;
 	if (!begin(w, bp))
 		return NOT_HERE;
-	sum_again(w, m, u.n);
 	path = walk_to_memo(w, m, u, max);
 	if (path.result == PLAIN || w->faulted)
 		return NOT_HERE;
 	if (path.match) {
-		const struct memo_frame *f = &m->frame[path.match - 1];
-
 		if (path.steps > MEMO_FRAMES - path.match)
 			return FULL;
-		outer = (struct outer){w->s.sp, w->s.bp, f->sum, f->flags & MEMO_BP};
-		m->words = f->words;
+		outer = (struct outer){w->s.sp, w->s.bp, m->frame[path.match - 1].flags & MEMO_BP};
+		keep(m, path.match);
 	} else if (path.result == ENDED) {
 		if (!note_end(w, m, &m->step[path.steps - 1]))
 			return NOT_HERE;
-		outer.sum = hash_end(w->channel->seed, m->end);
+		m->top = end_term(w, m->end);
 	} else {
 		forget(m);
 	}
-	if (put_steps(w, m, path.match, path.steps, outer))
+	if (put_steps(w, m, path.steps, outer))
 		return UPDATED;
 	forget(m);
 	return FULL;
@@ -406,24 +379,21 @@ static __attribute__((noinline)) enum updated update(struct walker *w, struct ag
 static inline enum updated update_same(struct walker *w, struct agent_memo *m, uint64_t bp,
 				       struct usable u)
 {
-	const struct memo_frame *f = &m->frame[u.n - 1];
-
 	/* That its return address is the memo's, too, check has found out. */
-	if (slot_of(m, u.n - 1) != w->sp || !fits(f, bp, 0))
+	if (slot_of(m, u.n - 1) != w->sp || !fits(&m->frame[u.n - 1], bp, 0))
 		return update(w, m, bp, u);
-	m->frames = u.n;
-	m->words = f->words;
 	return UPDATED;
 }
 
 /* The hash of the innermost w->depth frames. */
 static __attribute__((noinline, cold)) void cut(struct walker *w, struct agent_memo *m)
 {
-	uint64_t end = hash_end(w->channel->seed, CHANNEL_DEPTH), beyond;
+	uint64_t top = m->top - end_term(w, m->end);
 
-	sum_again(w, m, m->frames);
-	beyond = m->frame[m->frames - 1 - w->depth].sum;
-	w->sum = m->top + power_of_k(w->depth) * (end - beyond);
+	for (uint32_t i = 0; i < m->frames - w->depth; i++)
+		top -= m->frame[i].term;
+	w->sum = agent_powers[m->frames - 1] * top +
+		 agent_powers[w->depth] * hash_end(w->channel->seed, CHANNEL_DEPTH);
 	w->count = w->depth;
 	w->end = CHANNEL_DEPTH;
 }
@@ -439,7 +409,7 @@ static inline int answer(struct walker *w, struct agent_memo *m, uint32_t first)
 	}
 	if (m->end == MEMO_OPEN || first > 0 || m->frames == 0)
 		return 0;
-	w->sum = m->top;
+	w->sum = agent_powers[m->frames - 1] * m->top;
 	w->count = m->frames;
 	w->end = (uint8_t)m->end;
 	return 1;

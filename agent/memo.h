@@ -21,25 +21,26 @@
  *	words	| of the end | frame 0 | frame 1 | frame 2 .. |
  *		               a frame's own words: what leads from it to the one
  *		               before (outward), then its return address, the last one
- *	frames	  words: how many up to and with this one; sum: hash of it and all before
+ *	frames	  words: how many up to and with this one; term: its part of the hash
  *
- * The hash is that of agent/walk_state.h. Of a stack that is cut to d frames it is
- * that of all, minus K^d times that of those left out.
+ * The hash is that of agent/walk_state.h. With frames counted from the outermost one it is, but
+ * for the last mixing,
+ *
+ *	K^(n-1) * (K * e + g(at[0]) + K^-1 g(at[1]) + K^-2 g(at[2]) + ..)
+ *
+ * so that a frame's term depends on its own place only: a sum (top) is kept from which
+ * the terms of frames that go are taken, and to which those of new ones are added. Of a stack
+ * that is cut to d frames the terms of the others, and of e, are left out.
  *
  * Not remembered: stacks with signal frames or agent's frames, those that end with
  * a read that fails or with guessed frames that do not count, and those of which
  * there are more frames to be sent than a memo has.
  */
-#define MEMO_FRAMES 256U
-#define MEMO_WORDS  320U
-#define MEMO_MORE   48U /* frames that are remembered beyond the depth at which stacks are cut */
-#define MEMO_OPEN   255 /* end: there are more frames than it remembers */
-
-struct memo_word {
-	uint64_t address, value;
-	uint32_t rule;  /* of a return address: the rule of the code that it is in */
-	uint32_t frame; /* and whose it is; MEMO_NO_FRAME for other words */
-};
+#define MEMO_FRAMES  256U
+#define MEMO_WORDS   320U
+#define MEMO_MORE    48U /* frames that are remembered beyond the depth at which stacks are cut */
+#define MEMO_INVALID 1   /* an odd generation: no walk is made in one */
+#define MEMO_OPEN    255 /* end: there are more frames than it remembers */
 
 #define MEMO_NO_FRAME UINT32_MAX
 
@@ -47,7 +48,7 @@ struct memo_word {
 #define MEMO_GUESSED 2 /* the frame was found through a frame pointer alone */
 
 struct memo_frame {
-	uint64_t bp, sum;
+	uint64_t bp, term;
 	uint32_t words, flags;
 };
 
@@ -69,11 +70,13 @@ struct agent_memo {
 	uint64_t span;
 	uint64_t end_sp; /* where the walk ended */
 	uint32_t frames, words;
-	uint32_t end;   /* enum channel_end, or MEMO_OPEN */
-	uint32_t stale; /* from this frame on sums are not kept up to date, but for top */
-	uint64_t top;   /* the sum of the innermost frame */
-	uint32_t unused[2];
-	struct memo_word word[MEMO_WORDS];
+	uint32_t end; /* enum channel_end, or MEMO_OPEN */
+	uint32_t unused;
+	uint64_t top; /* the sum of the terms of all frames, and of the end */
+	/* Of each word: where it is, and what it was. */
+	uint64_t address[MEMO_WORDS], value[MEMO_WORDS];
+	/* Of a return address: the rule of the code there, and whose it is; MEMO_NO_FRAME for other words. */
+	uint32_t rule[MEMO_WORDS], owner[MEMO_WORDS];
 	struct memo_frame frame[MEMO_FRAMES];
 	struct memo_step step[MEMO_FRAMES];
 };
@@ -94,6 +97,13 @@ void agent_memo_note(struct walker *w, uint64_t address, uint64_t value);
 
 /* Puts the frames of that stack into the ring. 0; -1: memattach does not get them; SEND_AGAIN. */
 int agent_memo_send(struct walker *w, const struct agent_memo *memo, uint64_t hash);
+
+/* The walk that uses it will never end: as if there had been none so far. */
+static inline void agent_memo_free(struct agent_memo *memo)
+{
+	memo->generation = MEMO_INVALID;
+	__atomic_store_n(&memo->busy, 0, __ATOMIC_RELEASE);
+}
 
 /* No longer in use. 1; 0 if somebody else has used it meanwhile: nothing of it is to be believed. */
 int agent_memo_release(struct walker *w, struct agent_memo *memo);

@@ -15,6 +15,7 @@
 #include "agent/walker.h"
 
 #include "agent/abi.h"
+#include "agent/frame.h"
 #include "agent/memo.h"
 #include "agent/send.h"
 #include "agent/walk_state.h"
@@ -103,6 +104,17 @@ static int holds(struct walker *w)
 	return !w->faulted && channel_generation(w->channel) == w->generation;
 }
 
+/* How much of ours is on the stack before the instruction at this offset of a stub. */
+static uint64_t pushed_by_stub(const struct agent_slot *slot, uint64_t at)
+{
+	if (slot->flags & AGENT_SLOT_WRAPS)
+		return (at >= AGENT_WRAP_FIRST && at <= AGENT_WRAP_LAST) || at == AGENT_WRAP_PASS
+			       ? AGENT_FRAME
+			       : 0;
+	/* Its first instruction pushes a register, or it moves nothing. */
+	return at && slot->stub[0] == AGENT_STUB_PUSH ? 8 : 0;
+}
+
 /*
  * A signal has interrupted displaced instructions (agent/abi.h). Makes the state
  * that of the program at the place that they come from; 0 if it is in between.
@@ -118,8 +130,7 @@ static int leave_slot(struct walk_state *s)
 		return 0;
 	original = AGENT_ENTRY_ADDRESS(((const uint64_t *)(area + AGENT_TABLE))[index]);
 	if (at >= AGENT_SLOT_CODE) {
-		/* The stub: its first instruction pushes a register, or it moves nothing. */
-		s->sp += at > AGENT_SLOT_CODE && slot->stub[0] == AGENT_STUB_PUSH ? 8 : 0;
+		s->sp += pushed_by_stub(slot, at - AGENT_SLOT_CODE);
 		s->pc = original;
 		return walk_plausible(original);
 	}
@@ -338,7 +349,7 @@ uint64_t agent_walk(struct channel *channel, struct channel_thread *thread, uint
 		hash = walk_without(&w, bp, place);
 		/* There is no walk below this one on the stack: the one that used the memo never ended. */
 		if (busy && hash && w.end == CHANNEL_OUTERMOST && !w.ours)
-			__atomic_store_n(&busy->busy, 0, __ATOMIC_RELAXED);
+			agent_memo_free(busy);
 		if (hash)
 			return hash;
 	} while (--tries > 0);

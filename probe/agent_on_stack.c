@@ -2,8 +2,8 @@
 /*
  * What on a stack leads to an area:
  *
- *	a return address	only that of the call that the agent makes of the
- *				probed function: call *(%rsp) stands in front of it
+ *	a return address	only that of the call of the probed function: in the agent
+ *				call *(%rsp) stands in front of it, in a stub a call
  *	a signal frame		rip, eflags, cs one after the other (struct sigcontext
  *				of the kernel), with rip in an area
  *
@@ -16,6 +16,7 @@
 
 #include <string.h>
 
+#include "agent/abi.h"
 #include "probe/regs_unwind_x86_64.h"
 
 #define SCAN_MAX   (8UL << 20)
@@ -24,6 +25,7 @@
 /* A signal frame's words are looked at together: rsp, rip, eflags, cs. */
 #define OVERLAP 3
 
+#define CALL_REL32     0xe8
 #define USER_CS        0x33
 #define EFLAGS_ALWAYS  0x202UL /* bit 1, and interrupts enabled */
 #define EFLAGS_HIGHEST 22
@@ -41,11 +43,14 @@ struct scan {
 static bool is_return(const struct scan *scan, u64 address)
 {
 	static const u8 call[] = {0xff, 0x14, 0x24}; /* call *(%rsp) */
-	u8 code[sizeof(call)];
+	u8 code[AGENT_JUMP];
 
-	return proc_mem_read(scan->mem, address - sizeof(code), code, sizeof(code)) ==
-		       (ssize_t)sizeof(code) &&
-	       memcmp(code, call, sizeof(code)) == 0;
+	if (proc_mem_read(scan->mem, address - sizeof(code), code, sizeof(code)) !=
+	    (ssize_t)sizeof(code))
+		return false;
+	if (address % AGENT_SLOT_SIZE == AGENT_SLOT_RETURN && code[0] == CALL_REL32)
+		return true;
+	return memcmp(code + sizeof(code) - sizeof(call), call, sizeof(call)) == 0;
 }
 
 /* words: rsp, rip, eflags, cs. */

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "agent/abi.h"
+#include "agent/frame.h"
 
 /* A rule of the agent's own code. Its compiler is told to do without frame pointers. */
 static u32 ours(u32 rule)
@@ -35,6 +36,25 @@ static int compile(struct unwind_table *table, struct err *err)
 	return ret ? err_sys(err, -ret, "cannot read the agent's unwind information") : 0;
 }
 
+/*
+ * Slots, and in each that one byte in which return addresses, less 1, lead through a frame
+ * of ours. No instruction begins there (AGENT_SLOT_RETURN), so nobody was interrupted at it.
+ */
+static size_t add_slots(struct unwind_row *rows, size_t n)
+{
+	u32 slot = unwind_rule(UNWIND_SLOT, 0, 0);
+
+	rows[n++] = (struct unwind_row){AGENT_SLOTS, slot};
+	for (u32 i = 0; i < AGENT_SLOT_COUNT; i++) {
+		u32 end = (u32)(AGENT_SLOTS + i * AGENT_SLOT_SIZE + AGENT_SLOT_RETURN);
+
+		rows[n++] = (struct unwind_row){
+			end - 1, unwind_rule(UNWIND_OURS, UNWIND_RBP_SAME, AGENT_FRAME + 8)};
+		rows[n++] = (struct unwind_row){end, slot};
+	}
+	return n;
+}
+
 int agent_rows_compile(struct unwind_table *table, struct err *err)
 {
 	struct unwind_table code;
@@ -44,7 +64,7 @@ int agent_rows_compile(struct unwind_table *table, struct err *err)
 
 	if (ret)
 		return ret;
-	rows = calloc(code.n + 2, sizeof(*rows));
+	rows = calloc(code.n + 2 + 2 * AGENT_SLOT_COUNT, sizeof(*rows));
 	if (!rows) {
 		unwind_table_deinit(&code);
 		return err_set(err, ENOMEM, "no memory for the agent's unwind table");
@@ -56,7 +76,7 @@ int agent_rows_compile(struct unwind_table *table, struct err *err)
 		if (start < AGENT_CODE + AGENT_CODE_MAX)
 			rows[n++] = (struct unwind_row){(u32)start, ours(code.rows[i].rule)};
 	}
-	rows[n++] = (struct unwind_row){AGENT_SLOTS, unwind_rule(UNWIND_SLOT, 0, 0)};
+	n = add_slots(rows, n);
 	rows[n++] = (struct unwind_row){AGENT_CONTROL, unwind_rule(UNWIND_NONE, 0, 0)};
 	unwind_table_deinit(&code);
 	*table = (struct unwind_table){.rows = rows, .n = n};

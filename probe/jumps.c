@@ -131,22 +131,45 @@ static bool has_thread_pointer(const struct jumps *j, struct thread *thread)
 	       word == fs_base;
 }
 
-/* There are short stubs for common shapes: which one; 0: none. */
-static u32 short_stub_for(const struct jumps *j, const struct agent_slot *slot,
-			  const struct probe_function *function, struct thread *thread)
+/*
+ * Is this one that nearly all calls go through, and is it a thread's own business to have a
+ * thread pointer when it calls it? Then there is a short way: without sampling in the agent, else in the stub.
+ */
+static u8 short_way(const struct jumps *j, const struct agent_slot *slot,
+		    const struct probe_function *function, struct thread *thread)
 {
-	bool leaf = slot->flags & AGENT_SLOT_LEAF;
+	bool size = slot->size == 1 && !slot->count, leaf = slot->flags & AGENT_SLOT_LEAF;
+	bool product = slot->size && slot->count && slot->size + slot->count == 3;
 
-	if (!j->config.sample)
-		return slot->shape == AGENT_SHAPE_FREE ? AGENT_STUB_CALL : 0;
-	if (slot->shape == AGENT_SHAPE_FREE)
-		return slot->ptr == 1 ? AGENT_STUB_FREE : 0;
-	if (!leaf || (slot->shape != AGENT_SHAPE_ALLOC && slot->shape != AGENT_SHAPE_NEW) ||
-	    function->custom || !has_thread_pointer(j, thread))
+	if (slot->shape == AGENT_SHAPE_FREE && j->config.sample)
+		return slot->ptr == 1 ? AGENT_SLOT_SIMPLE : 0;
+	if (function->custom || !has_thread_pointer(j, thread))
 		return 0;
-	if (slot->size == 1 && !slot->count)
-		return AGENT_STUB_SIZE;
-	return slot->size && slot->count && slot->size + slot->count == 3 ? AGENT_STUB_PRODUCT : 0;
+	if (slot->shape == AGENT_SHAPE_FREE)
+		return slot->ptr == 1 ? AGENT_SLOT_SIMPLE : 0;
+	if (j->config.sample && !leaf)
+		return 0;
+	if (slot->shape != AGENT_SHAPE_ALLOC &&
+	    !(slot->shape == AGENT_SHAPE_NEW && j->config.sample))
+		return 0;
+	if (size)
+		return AGENT_SLOT_SIMPLE;
+	return product ? AGENT_SLOT_SIMPLE | AGENT_SLOT_PRODUCT : 0;
+}
+
+/* Which AGENT_STUB_*; 0: one that leads to agent_enter. */
+static u32 stub_for(const struct jumps *j, const struct agent_slot *slot)
+{
+	if (j->config.sample) {
+		if (!(slot->flags & AGENT_SLOT_SIMPLE))
+			return 0;
+		if (slot->shape == AGENT_SHAPE_FREE)
+			return AGENT_STUB_FREE;
+		return slot->flags & AGENT_SLOT_PRODUCT ? AGENT_STUB_PRODUCT : AGENT_STUB_SIZE;
+	}
+	if (slot->shape == AGENT_SHAPE_NEW)
+		return 0;
+	return slot->shape == AGENT_SHAPE_FREE ? AGENT_STUB_CALL : AGENT_STUB_WRAP;
 }
 
 /* Completes the slot of the function's breakpoint: what the agent has to know, and the stub. */
@@ -156,7 +179,7 @@ static int write_stub(struct jumps *j, const struct breakpoint *bp,
 	const struct call_spec *spec = &bp->spec;
 	struct agent_slot slot;
 	u64 area;
-	u32 short_stub;
+	u32 which;
 
 	if (proc_mem_read(tracee_mem(j->tracee), bp->slot, &slot, sizeof(slot)) !=
 		    (ssize_t)sizeof(slot) ||
@@ -170,9 +193,12 @@ static int write_stub(struct jumps *j, const struct breakpoint *bp,
 	slot.count = spec->count;
 	slot.out = spec->out;
 	slot.nothrow = function->nothrow;
-	short_stub = short_stub_for(j, &slot, function, thread);
-	if (short_stub)
-		jump_copy_stub(slot.stub, bp->slot, area, short_stub);
+	slot.flags |= short_way(j, &slot, function, thread);
+	which = stub_for(j, &slot);
+	if (which == AGENT_STUB_WRAP)
+		slot.flags |= AGENT_SLOT_WRAPS;
+	if (which)
+		jump_copy_stub(slot.stub, bp->slot, area, which);
 	else
 		jump_encode_stub(slot.stub, bp->slot, area + AGENT_CODE + AGENT_ENTRY_CALL);
 	return areas_write_slot(j->areas, bp->slot, bp->address, &slot);
@@ -331,12 +357,11 @@ static u64 theirs(const struct channel_map *map, const void *ours)
 static int switch_on(struct jumps *j)
 {
 	const struct channel_map *map = &j->channel;
-	struct agent_control control = {.channel = map->theirs};
+	struct agent_control control = {.channel = map->theirs,
+					.threads = theirs(map, map->threads)};
 
-	if (j->config.sample) {
-		control.threads = theirs(map, map->threads);
+	if (j->config.sample)
 		control.filter = theirs(map, map->filter);
-	}
 	return areas_switch(j->areas, &control);
 }
 

@@ -4,7 +4,7 @@
     tests/agent_stack.py BUILD MAX
 
 How much of a thread's stack the agent takes at most: the deepest path of calls
-through agent.elf from agent_enter, with the frames that the compiler has
+through agent.elf from where calls enter it, with the frames that the compiler has
 written down (-fstack-usage, return addresses included). Fails if it is more than MAX
 bytes, or if there is something that cannot be added up: a call through a register,
 recursion, a frame of variable size.
@@ -16,10 +16,12 @@ import sys
 
 # Assembly: what it has pushed itself, with the return address (agent/entry_x86_64.S).
 BY_HAND = {"agent_ring_put": 8, "agent_ask": 8}
+# What slots lead to, and how much there is on the stack beside its frame.
+ENTRIES = {"agent_enter": 0, "agent_begin": 8, "agent_end": 8, "agent_free": 0}
 # The only call through memory: of the displaced code, which has the frame to itself.
-ENTRY = "agent_enter"
+THROUGH_MEMORY = "agent_enter"
 # Labels in the middle of a function.
-PARTS = {"agent_returned": ENTRY, "agent_put_taken": "agent_ring_put",
+PARTS = {"agent_returned": THROUGH_MEMORY, "agent_put_taken": "agent_ring_put",
          "agent_put_done": "agent_ring_put"}
 
 
@@ -54,7 +56,7 @@ def calls_of(build):
             function = name_of(head[1])
             calls.setdefault(function, set())
             continue
-        if re.search(r"\bcall\s+\*", line) and function != ENTRY:
+        if re.search(r"\bcall\s+\*", line) and function != THROUGH_MEMORY:
             sys.exit("%s: a call that says not what it calls: %s" % (function, line))
         to = re.search(r"\b(call|j\w+)\s+[0-9a-f]+ <([^>+]+)", line)
         if to:
@@ -66,7 +68,8 @@ def main():
     build, most = sys.argv[1], int(sys.argv[2])
     frames, calls = frames_of(build), calls_of(build)
     header = open("agent/frame.h").read()
-    frames[ENTRY] = int(re.search(r"#define AGENT_FRAME\s+(\d+)", header)[1])
+    size = int(re.search(r"#define AGENT_FRAME\s+(\d+)", header)[1])
+    frames.update((name, size + more) for name, more in ENTRIES.items())
     frames.update(BY_HAND)
 
     def frame(name):
@@ -90,9 +93,10 @@ def main():
                 best, path = below, way
         return best, path
 
-    if ENTRY not in calls:
-        sys.exit("agent.elf has no " + ENTRY)
-    total, path = deepest(ENTRY, [])
+    for name in ENTRIES:
+        if name not in calls:
+            sys.exit("agent.elf has no " + name)
+    total, path = max(deepest(name, []) for name in ENTRIES)
     print("agent: %d bytes of stack: %s" % (
         total, ", ".join("%s %d" % (name, frame(name)) for name in path)))
     if total > most:

@@ -42,6 +42,7 @@
 	X(slots_libc)                                                                              \
 	X(prologue)                                                                                \
 	X(jump_safety)                                                                             \
+	X(stubs)                                                                                   \
 	X(jump_corpus)                                                                             \
 	X(exact)                                                                                   \
 	X(threads)                                                                                 \
