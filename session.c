@@ -351,17 +351,12 @@ static int dispatch(struct session *s, const struct tracee_event *event, struct 
 static void keep_agent(struct session *s)
 {
 	struct err err = ERR_INIT;
-	struct thread *thread;
 
 	if (!s->image || !s->image->probes || !probes_agent_is_lost(s->image->probes))
 		return;
-	thread = tracee_stop_one(s->tracee);
-	if (!thread)
-		return;
-	probes_restore_agent(s->image->probes, thread, &err);
+	probes_restore_agent(s->image->probes, &err);
 	if (err.code)
 		log_verbose(&s->config->log, "%s", err.msg);
-	tracee_resume_one(s->tracee, thread);
 }
 
 /* Things that are due by the clock or by a signal to us. */

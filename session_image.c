@@ -188,25 +188,23 @@ int image_update(struct image *image, struct err *err)
 
 /*
  * Displaced instructions need memory near the modules that will have most
- * breakpoints: the program itself and each allocator. One thread stops for it.
+ * breakpoints: the program itself and each allocator.
  */
 static void prepare_areas(struct image *image)
 {
 	const struct module *main = NULL;
 	struct err err = ERR_INIT;
-	struct thread *thread;
 
-	thread = tracee_stop_one(image->tracee);
-	if (!thread)
-		return;
 	for (u32 id = 1; id <= modules_count(image->modules) && !main; id++)
 		if (modules_get(image->modules, id)->is_main)
 			main = modules_get(image->modules, id);
-	if (main)
-		probes_prepare(image->probes, main->text_start, thread, &err);
-	for (size_t i = 0; i < image->candidates_n; i++)
-		probes_prepare(image->probes, image->candidates[i].address, thread, &err);
-	tracee_resume_one(image->tracee, thread);
+	if (tracee_hold(image->tracee, &err) == 0) {
+		if (main)
+			probes_prepare(image->probes, main->text_start, &err);
+		for (size_t i = 0; i < image->candidates_n; i++)
+			probes_prepare(image->probes, image->candidates[i].address, &err);
+	}
+	tracee_unhold(image->tracee, NULL);
 	if (err.code)
 		log_verbose(&image->config->log, "breakpoints will be stepped over: %s", err.msg);
 }
@@ -239,19 +237,6 @@ static int create_probes(struct image *image, struct tracee *tracee, u64 *unfini
 	return 0;
 }
 
-/* Before the first breakpoint is planted: what can be a jump never becomes one. */
-static int improve_at_attach(struct image *image, struct err *err)
-{
-	struct thread *thread = tracee_stop_one(image->tracee);
-	int ret;
-
-	if (!thread)
-		return 0;
-	ret = image_improve(image, thread, err);
-	tracee_resume_one(image->tracee, thread);
-	return ret;
-}
-
 int image_plant(struct image *image, struct tracee *tracee, u64 *unfinished, struct err *err)
 {
 	const struct module *linker;
@@ -264,6 +249,9 @@ int image_plant(struct image *image, struct tracee *tracee, u64 *unfinished, str
 	linker = modules_at(image->modules, image->r_debug.brk);
 	if (linker) {
 		ret = probes_add_rendezvous(image->probes, image->r_debug.brk, linker->id, err);
+		/* From here on no module comes or goes but by our leave. */
+		if (ret == 0)
+			ret = probes_plant(image->probes, err);
 		if (ret)
 			return ret;
 	}
@@ -271,8 +259,9 @@ int image_plant(struct image *image, struct tracee *tracee, u64 *unfinished, str
 	ret = image_update(image, err);
 	if (ret == 0)
 		ret = scan_add(image, err);
+	/* Before the first breakpoint is planted: what can be a jump never becomes one. */
 	if (ret == 0 && !image->whole_life)
-		ret = improve_at_attach(image, err);
+		ret = image_improve(image, NULL, err);
 	return ret ? ret : probes_plant(image->probes, err);
 }
 

@@ -84,7 +84,7 @@ int image_plant(struct image *image, struct tracee *tracee, u64 *unfinished, str
 int image_check(const struct image *image, struct err *err);
 
 /*
- * Makes jumps of breakpoints, in a stopped thread, and sees to it that what they
+ * Makes jumps of breakpoints, in a stopped thread or with none (NULL), and sees to it that what they
  * record is read. 0 or -errno with err filled: the run cannot go on.
  */
 int image_improve(struct image *image, struct thread *thread, struct err *err);

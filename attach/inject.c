@@ -11,6 +11,54 @@
 #define MARGIN 0x1000UL
 #define LOWEST 0x11000UL
 
+static struct thread *find_caller(const struct inject_place *place)
+{
+	struct threads *threads = tracee_threads(place->tracee);
+	struct thread *given = place->tid ? threads_find(threads, place->tid) : NULL;
+
+	if (given && remote_possible(given))
+		return given;
+	for (u32 i = 0; i < threads_count(threads); i++)
+		if (remote_possible(threads_at(threads, i)))
+			return threads_at(threads, i);
+	return NULL;
+}
+
+int inject_begin(struct inject_place *place, struct err *err)
+{
+	struct thread *thread;
+	int ret;
+
+	if (!place->tracee)
+		return 0;
+	thread = place->tid ? threads_find(tracee_threads(place->tracee), place->tid) : NULL;
+	place->stopped = thread && thread->state == THREAD_STOPPED ? thread->tid : 0;
+	ret = tracee_hold(place->tracee, err);
+	thread = ret ? NULL : find_caller(place);
+	if (thread) {
+		place->tid = thread->tid;
+		return 0;
+	}
+	inject_end(place);
+	return ret ? ret
+		   : err_set(err, EAGAIN,
+			     "no thread of the target can make a system call at the moment");
+}
+
+void inject_end(struct inject_place *place)
+{
+	struct thread *thread;
+
+	if (!place->tracee)
+		return;
+	thread = threads_find(tracee_threads(place->tracee), place->tid);
+	if (thread)
+		thread->regs_valid = false;
+	thread =
+		place->stopped ? threads_find(tracee_threads(place->tracee), place->stopped) : NULL;
+	tracee_unhold(place->tracee, thread);
+}
+
 int inject_call(const struct inject_place *place, const struct remote_call *call, s64 *result,
 		struct err *err)
 {

@@ -3,6 +3,7 @@
 #define MEMATTACH_ATTACH_INJECT_H
 
 #include "attach/remote_x86_64.h"
+#include "attach/tracee.h"
 #include "base/err.h"
 #include "proc/maps.h"
 #include "proc/mem.h"
@@ -11,8 +12,22 @@
 struct inject_place {
 	pid_t tid;
 	const struct proc_mem *mem;
-	u64 code; /* REMOTE_CODE_SIZE bytes that the target will not run meanwhile */
+	u64 code;              /* REMOTE_CODE_SIZE bytes that the target will not run meanwhile */
+	struct tracee *tracee; /* that it belongs to; NULL: a process with no other threads */
+	pid_t stopped;         /* the thread that stood still before inject_begin; 0: none */
 };
+
+/*
+ * Calls are made with all threads stopped: the code may be another thread's, and
+ * memory below the stack pointer another's stack (a coroutine's, in the heap). For
+ * the time until inject_end they are, if they are not anyway; a thread is chosen
+ * in which calls are possible, place->tid if that is one. -EAGAIN with err filled
+ * if there is none at the moment.
+ */
+int inject_begin(struct inject_place *place, struct err *err);
+
+/* All run again, but for the thread that had been stopped before. */
+void inject_end(struct inject_place *place);
 
 /*
  * Makes one call there; *result is what it returned. A seccomp filter is suspended

@@ -32,14 +32,25 @@ int pt_peekuser(pid_t tid, u64 offset, u64 *value)
 	return 0;
 }
 
-int pt_wait(pid_t tid, int *status)
+static pid_t look_for_stop(pid_t tid, int *status)
+{
+	siginfo_t info;
+
+	info.si_pid = 0;
+	if (waitid(P_PID, (id_t)tid, &info, WSTOPPED | __WALL | WNOHANG))
+		return -1;
+	*status = info.si_status << 8 | 0x7f;
+	return info.si_pid;
+}
+
+static int wait_for(pid_t tid, int *status, bool end)
 {
 	struct timespec nap = {.tv_nsec = 50000};
 	struct proc_stat stat;
 	pid_t done;
 
 	for (int tries = 0;; tries++) {
-		done = waitpid(tid, status, __WALL | WNOHANG);
+		done = end ? waitpid(tid, status, __WALL | WNOHANG) : look_for_stop(tid, status);
 		if (done == tid)
 			return 0;
 		if (done < 0 && errno != EINTR)
@@ -50,4 +61,14 @@ int pt_wait(pid_t tid, int *status)
 			return -ESRCH;
 		nanosleep(&nap, NULL);
 	}
+}
+
+int pt_wait(pid_t tid, int *status)
+{
+	return wait_for(tid, status, true);
+}
+
+int pt_wait_stop(pid_t tid, int *status)
+{
+	return wait_for(tid, status, false);
 }

@@ -22,4 +22,7 @@ int pt_peekuser(pid_t tid, u64 offset, u64 *value);
  */
 int pt_wait(pid_t tid, int *status);
 
+/* The same for a stop only: the end of the thread is left to whoever waits for it. */
+int pt_wait_stop(pid_t tid, int *status);
+
 #endif

@@ -45,7 +45,7 @@ static int run_until(pid_t tid, int request, enum trace_event kind, int *put_off
 		ret = pt(request, tid, 0, 0);
 		if (ret)
 			return ret;
-		ret = pt_wait(tid, &status);
+		ret = pt_wait_stop(tid, &status);
 		if (ret)
 			return ret;
 		event = trace_event_decode(status);
@@ -54,8 +54,6 @@ static int run_until(pid_t tid, int request, enum trace_event kind, int *put_off
 			pt(PTRACE_CONT, tid, 0, 0);
 			return -ESRCH;
 		}
-		if (event == EVENT_GONE)
-			return -ESRCH;
 		if (event == EVENT_SIGNAL && trace_event_signal(status) == SIGSTOP)
 			(*put_off)++;
 		/* Another thread has taken the SIGSTOP: this one is to stop with it. */

@@ -78,6 +78,13 @@ int tracee_resume(struct tracee *tracee, struct thread *thread, int sig);
 int tracee_stop_all(struct tracee *tracee, struct err *err);
 void tracee_resume_all(struct tracee *tracee);
 
+/*
+ * tracee_stop_all, and undone when it has been undone as often as done: except, if
+ * not NULL, is a thread that had stood still before, and goes on doing so.
+ */
+int tracee_hold(struct tracee *tracee, struct err *err);
+void tracee_unhold(struct tracee *tracee, struct thread *except);
+
 /* One instruction of a stopped thread, the others standing still; signals that arrive are kept. 0 or -errno. */
 int tracee_step(struct tracee *tracee, struct thread *thread);
 

@@ -27,6 +27,7 @@ struct tracee {
 	u32 early_at;
 	u32 since_scan; /* events since all threads were looked at */
 	u32 scan_at;    /* where the next look begins */
+	u32 holds;      /* tracee_hold without tracee_unhold */
 	struct pace pace;
 };
 

@@ -161,6 +161,22 @@ void tracee_resume_all(struct tracee *tracee)
 		tracee_resume_one(tracee, threads_at(tracee->threads, i));
 }
 
+int tracee_hold(struct tracee *tracee, struct err *err)
+{
+	return tracee->holds++ ? 0 : tracee_stop_all(tracee, err);
+}
+
+void tracee_unhold(struct tracee *tracee, struct thread *except)
+{
+	if (--tracee->holds)
+		return;
+	if (except)
+		except->state = THREAD_RUNNING;
+	tracee_resume_all(tracee);
+	if (except)
+		except->state = THREAD_STOPPED;
+}
+
 #define STOP_ONE_PATIENCE_NS 100000000ULL
 
 /* Interrupts thread and waits until it stands in a stop from which remote calls can be made. */

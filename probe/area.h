@@ -44,7 +44,8 @@ int areas_write_slot(struct areas *areas, u64 at, u64 address, const struct agen
 void areas_give_slot(struct areas *areas, u64 slot);
 
 /*
- * Maps one more area near address, making the system calls in a stopped thread.
+ * Maps one more area near address, with all threads stopped for the system calls, which
+ * are made in thread if that is possible (NULL: in any).
  * If the target filters system calls the filter is suspended for it; where that
  * is not permitted nothing is injected. 0 or -errno; then there is no area near
  * address, and breakpoints there are stepped over.
@@ -54,12 +55,12 @@ int areas_map(struct areas *areas, u64 address, struct thread *thread, struct er
 /*
  * The kernel takes the handler of SIGTRAP away when a thread that blocks the
  * signal runs into an int3. Whether that has happened, and how to put the agent
- * back, in a stopped thread. 0 or -errno.
+ * back, with all threads stopped. 0 or -errno.
  */
 bool areas_agent_is_lost(const struct areas *areas);
-int areas_restore_agent(struct areas *areas, struct thread *thread, struct err *err);
+int areas_restore_agent(struct areas *areas, struct err *err);
 
-/* Where system calls can be made in a stopped thread. */
+/* Where system calls can be made, preferably in thread, which may be NULL: see inject_begin. */
 struct inject_place areas_place(const struct areas *areas, const struct thread *thread);
 
 /* The same in a forked child with the memory mem. */

@@ -35,7 +35,11 @@
 struct inject_place areas_place(const struct areas *areas, const struct thread *thread)
 {
 	return (struct inject_place){
-		.tid = thread->tid, .mem = tracee_mem(areas->tracee), .code = areas->entry};
+		.tid = thread ? thread->tid : 0,
+		.mem = tracee_mem(areas->tracee),
+		.code = areas->entry,
+		.tracee = areas->tracee,
+	};
 }
 
 struct inject_place areas_place_of(const struct areas *areas, pid_t child,
@@ -119,9 +123,9 @@ bool areas_agent_is_lost(const struct areas *areas)
 	       !((status.sig_caught | status.sig_ignored) & trap);
 }
 
-int areas_restore_agent(struct areas *areas, struct thread *thread, struct err *err)
+int areas_restore_agent(struct areas *areas, struct err *err)
 {
-	struct inject_place place = areas_place(areas, thread);
+	struct inject_place place = areas_place(areas, NULL);
 	u64 area = areas->items[0].start;
 	struct agent_sigaction agent, was;
 	struct agent_header header;
@@ -131,8 +135,11 @@ int areas_restore_agent(struct areas *areas, struct thread *thread, struct err *
 	    !header.installed)
 		return 0;
 	agent = agent_action(area, &header.previous);
+	ret = inject_begin(&place, err);
+	if (ret)
+		return ret;
 	ret = trap_action(&place, &agent, &was, err);
-	thread->regs_valid = false;
+	inject_end(&place);
 	return ret;
 }
 
@@ -181,9 +188,8 @@ static int furnish(struct areas *areas, const struct inject_place *place, struct
 	return n || ret ? ret : install_agent(place, start, err);
 }
 
-static int map_at(struct areas *areas, u64 start, struct thread *thread, struct err *err)
+static int map_at(struct areas *areas, u64 start, const struct inject_place *place, struct err *err)
 {
-	struct inject_place place = areas_place(areas, thread);
 	struct remote_call map = {
 		.number = SYS_mmap,
 		.args = {start, AGENT_AREA_SIZE, PROT_READ | PROT_EXEC,
@@ -194,7 +200,7 @@ static int map_at(struct areas *areas, u64 start, struct thread *thread, struct 
 
 	if (vec_reserve((void **)&areas->items, &areas->cap, areas->n + 1, sizeof(struct area)))
 		return err_set(err, ENOMEM, "out of memory");
-	ret = inject_call(&place, &map, &result, err);
+	ret = inject_call(place, &map, &result, err);
 	if (ret)
 		return ret;
 	if (result < 0 && result > -4096)
@@ -203,7 +209,7 @@ static int map_at(struct areas *areas, u64 start, struct thread *thread, struct 
 	/* From here on it is there and must be unmapped, whatever happens next. */
 	areas->items[areas->n++] = (struct area){.start = (u64)result};
 	if ((u64)result == start)
-		return furnish(areas, &place, err);
+		return furnish(areas, place, err);
 	/* A kernel before 4.17 takes the address for a hint. Useless to us, but to be unmapped. */
 	areas->items[areas->n - 1].used = AGENT_SLOT_COUNT;
 	return err_set(err, EEXIST, "the target mapped memory elsewhere than at %#lx", start);
@@ -216,7 +222,8 @@ static void note_unfinished(struct areas *areas, u64 start)
 		__atomic_store_n(areas->unfinished, start, __ATOMIC_SEQ_CST);
 }
 
-int areas_map(struct areas *areas, u64 address, struct thread *thread, struct err *err)
+static int map_near(struct areas *areas, u64 address, const struct inject_place *place,
+		    struct err *err)
 {
 	struct maps maps;
 	u64 start;
@@ -232,12 +239,23 @@ int areas_map(struct areas *areas, u64 address, struct thread *thread, struct er
 		return err_set(err, ENOMEM, "no free address space within 2 GB of %#lx", address);
 	}
 	note_unfinished(areas, start);
-	ret = map_at(areas, start, thread, err);
+	ret = map_at(areas, start, place, err);
 	note_unfinished(areas, 0);
-	thread->regs_valid = false;
 	/* Another thread was faster with the same gap: not final. All else is. */
 	if (ret && ret != -EEXIST && ret != -ESRCH)
 		areas->refused = true;
+	return ret;
+}
+
+int areas_map(struct areas *areas, u64 address, struct thread *thread, struct err *err)
+{
+	struct inject_place place = areas_place(areas, thread);
+	int ret = inject_begin(&place, err);
+
+	if (ret)
+		return ret;
+	ret = map_near(areas, address, &place, err);
+	inject_end(&place);
 	return ret;
 }
 

@@ -302,10 +302,9 @@ static int step_over(struct breakpoints *b, struct breakpoint *bp, struct thread
 	u64 address = bp->address;
 	int ret, undo;
 
-	ret = tracee_stop_all(b->tracee, NULL);
-	if (ret)
-		return ret;
-	ret = tracee_set_pc(thread, address);
+	ret = tracee_hold(b->tracee, NULL);
+	if (ret == 0)
+		ret = tracee_set_pc(thread, address);
 	if (ret == 0)
 		ret = proc_mem_write(mem, address, bp->original, 1);
 	if (ret == 0) {
@@ -314,10 +313,7 @@ static int step_over(struct breakpoints *b, struct breakpoint *bp, struct thread
 		if (!ret)
 			ret = undo;
 	}
-	/* It is still in its stop: only the others run again. */
-	thread->state = THREAD_RUNNING;
-	tracee_resume_all(b->tracee);
-	thread->state = THREAD_STOPPED;
+	tracee_unhold(b->tracee, thread);
 	return ret;
 }
 

@@ -112,11 +112,10 @@ static int fix_size(int fd, size_t size)
 	return ret;
 }
 
-/* Our side of descriptor fd of the target. */
-static int map_ours(struct channel_map *map, pid_t pid, s64 fd, size_t size, struct err *err)
+/* Descriptor fd of the target as one of ours, for memory of this size. -errno. */
+static int share(pid_t pid, s64 fd, size_t size, struct err *err)
 {
 	int ours = take_descriptor(pid, fd), ret;
-	void *memory;
 
 	if (ours < 0)
 		return err_sys(err, -ours, "cannot share memory with the target");
@@ -125,14 +124,19 @@ static int map_ours(struct channel_map *map, pid_t pid, s64 fd, size_t size, str
 		close(ours);
 		return err_sys(err, -ret, "cannot make room for the channel");
 	}
-	memory = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE, ours, 0);
-	close(ours);
+	return ours;
+}
+
+/* Our side. All pages are touched, which takes milliseconds. */
+static int map_ours(struct channel_map *map, int fd, size_t size, struct err *err)
+{
+	void *memory = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE, fd, 0);
+
 	if (memory == MAP_FAILED)
 		return err_sys(err, errno, "cannot map the channel");
 	/* Reports are made by forked copies, which have no business with it. */
 	madvise(memory, size, MADV_DONTFORK);
 	map->ours = memory;
-	map->size = size;
 	return 0;
 }
 
@@ -164,8 +168,9 @@ static int close_theirs(const struct inject_place *place, s64 fd, struct err *er
 	return inject_checked(place, &call, "close a descriptor of ours", &result, err);
 }
 
-int channel_map_create(struct channel_map *map, const struct inject_place *place,
-		       const struct channel_settings *settings, struct err *err)
+/* What has to be done in the target. Returns our descriptor, or -errno; then all is as before. */
+static int make_theirs(struct channel_map *map, const struct inject_place *place, size_t size,
+		       struct err *err)
 {
 	char name[] = CHANNEL_NAME;
 	struct remote_call create = {
@@ -173,31 +178,55 @@ int channel_map_create(struct channel_map *map, const struct inject_place *place
 		.args = {REMOTE_DATA, MFD_CLOEXEC | MFD_ALLOW_SEALING},
 		.data = {name, sizeof(name)},
 	};
-	struct channel layout = {0};
-	size_t size = lay_out(&layout);
-	int ret, undo;
+	int ours, ret, undo;
 	s64 fd;
 
-	*map = (struct channel_map){0};
 	ret = inject_checked(place, &create, "make the channel", &fd, err);
 	if (ret)
 		return ret;
 	map->fd = fd;
-	ret = map_ours(map, place->mem->pid, fd, size, err);
-	if (ret == 0) {
-		fill(map->ours, &layout, settings);
-		map->threads = (struct channel_thread *)((char *)map->ours + layout.threads);
-		map->filter = (u8 *)map->ours + layout.filter;
-		ret = map_theirs(map, place, fd, size, err);
-	}
+	ours = share(place->mem->pid, fd, size, err);
+	ret = ours < 0 ? ours : map_theirs(map, place, fd, size, err);
 	undo = close_theirs(place, fd, ret ? NULL : err);
 	if (!ret)
 		ret = undo;
-	if (ret) {
-		channel_map_remove(map, place, NULL);
-		channel_map_deinit(map);
-	}
+	if (ret == 0)
+		return ours;
+	channel_map_remove(map, place, NULL);
+	if (ours >= 0)
+		close(ours);
 	return ret;
+}
+
+int channel_map_create(struct channel_map *map, struct inject_place *place,
+		       const struct channel_settings *settings, struct err *err)
+{
+	struct channel layout = {0};
+	size_t size = lay_out(&layout);
+	int fd, ret;
+
+	*map = (struct channel_map){.size = size};
+	/* No other thread sees the descriptor, or has a child that inherits it or the mapping. */
+	ret = inject_begin(place, err);
+	if (ret)
+		return ret;
+	fd = make_theirs(map, place, size, err);
+	inject_end(place);
+	if (fd < 0)
+		return fd;
+	ret = map_ours(map, fd, size, err);
+	close(fd);
+	if (ret) {
+		if (inject_begin(place, NULL) == 0) {
+			channel_map_remove(map, place, NULL);
+			inject_end(place);
+		}
+		return ret;
+	}
+	fill(map->ours, &layout, settings);
+	map->threads = (struct channel_thread *)((char *)map->ours + layout.threads);
+	map->filter = (u8 *)map->ours + layout.filter;
+	return 0;
 }
 
 int channel_map_remove(struct channel_map *map, const struct inject_place *place, struct err *err)

@@ -32,13 +32,13 @@ struct channel_settings {
 };
 
 /*
- * Makes it, in a stopped thread of the target, and lays it out: all is empty.
- * 0 or -errno with err filled; then the target is as it was.
+ * Makes it, with all threads of the target stopped for what has to be done there, and
+ * lays it out: all is empty. 0 or -errno with err filled; then the target is as it was.
  */
-int channel_map_create(struct channel_map *map, const struct inject_place *place,
+int channel_map_create(struct channel_map *map, struct inject_place *place,
 		       const struct channel_settings *settings, struct err *err);
 
-/* Takes it out of the target, in a stopped thread. 0 or -errno. Nobody may use it any more. */
+/* Takes it out of the target, with all threads stopped. 0 or -errno. Nobody may use it any more. */
 int channel_map_remove(struct channel_map *map, const struct inject_place *place, struct err *err);
 
 /*

@@ -117,11 +117,14 @@ void probes_publish(struct probes *probes)
 /* The channel, and in it what is mapped. */
 static int open_channel(struct probes *probes, struct thread *thread, struct err *err)
 {
+	struct threads *threads = tracee_threads(probes->tracee);
 	int ret;
 
 	if (jumps_is_open(probes->jumps))
 		return 0;
-	ret = jumps_open(probes->jumps, thread, err);
+	if (!threads_count(threads))
+		return -ESRCH;
+	ret = jumps_open(probes->jumps, thread ? thread : threads_at(threads, 0), err);
 	if (ret == 0)
 		probes_fill_filter(probes);
 	if (ret == 0)
@@ -133,6 +136,7 @@ static int open_channel(struct probes *probes, struct thread *thread, struct err
 
 static int consider_all(struct probes *probes, struct thread *thread)
 {
+	struct thread *stopped = NULL;
 	struct jump_plan plan;
 	int ret;
 
@@ -142,10 +146,18 @@ static int consider_all(struct probes *probes, struct thread *thread)
 			     probes->considered, probes->considered_n);
 	if (ret)
 		return ret;
+	/* Its registers are looked at. */
+	if (!thread)
+		thread = stopped = tracee_stop_one(probes->tracee);
+	if (!thread)
+		ret = -EAGAIN;
 	for (size_t i = 0; i < probes->considered_n && !ret; i++)
 		ret = jumps_consider(probes->jumps, &plan, &probes->considered[i], thread);
+	if (stopped)
+		tracee_resume_one(probes->tracee, stopped);
 	jump_plan_deinit(&plan);
-	probes_forget_functions(probes);
+	if (ret != -EAGAIN)
+		probes_forget_functions(probes);
 	return ret;
 }
 
@@ -164,7 +176,7 @@ static void undo_traps(struct probes *probes)
 
 static int patch_stopped(struct probes *probes, struct thread *thread, struct err *err)
 {
-	int ret = tracee_stop_all(probes->tracee, err);
+	int ret = tracee_hold(probes->tracee, err);
 
 	if (ret == 0) {
 		undo_traps(probes);
@@ -173,10 +185,7 @@ static int patch_stopped(struct probes *probes, struct thread *thread, struct er
 		probes->areas_new = false;
 		ret = jumps_patch(probes->jumps, err);
 	}
-	/* It is still in its stop: only the others run again. */
-	thread->state = THREAD_RUNNING;
-	tracee_resume_all(probes->tracee);
-	thread->state = THREAD_STOPPED;
+	tracee_unhold(probes->tracee, thread);
 	return ret;
 }
 
@@ -196,6 +205,9 @@ int probes_improve(struct probes *probes, struct thread *thread, struct err *err
 		ret = patch_stopped(probes, thread, &why_not);
 	if (ret == -ENOMEM)
 		return err_set(err, ENOMEM, "out of memory");
+	/* Not now, but at the next breakpoint that is hit. */
+	if (ret == -EAGAIN)
+		return 0;
 	if (ret) {
 		probes_forget_functions(probes);
 		log_line(&probes->config.log,

@@ -117,15 +117,10 @@ u32 probes_count(const struct probes *probes)
 	return breakpoints_count(probes->breakpoints);
 }
 
-bool probes_want_thread(const struct probes *probes, u64 address)
-{
-	return areas_wanted(probes->areas, address);
-}
-
-void probes_prepare(struct probes *probes, u64 address, struct thread *thread, struct err *err)
+void probes_prepare(struct probes *probes, u64 address, struct err *err)
 {
 	if (areas_wanted(probes->areas, address))
-		areas_map(probes->areas, address, thread, err);
+		areas_map(probes->areas, address, NULL, err);
 }
 
 bool probes_agent_is_lost(const struct probes *probes)
@@ -133,9 +128,9 @@ bool probes_agent_is_lost(const struct probes *probes)
 	return areas_agent_is_lost(probes->areas);
 }
 
-void probes_restore_agent(struct probes *probes, struct thread *thread, struct err *err)
+void probes_restore_agent(struct probes *probes, struct err *err)
 {
-	areas_restore_agent(probes->areas, thread, err);
+	areas_restore_agent(probes->areas, err);
 }
 
 static struct calls *calls_of(struct thread *thread)

@@ -129,13 +129,10 @@ void probes_forget_module(struct probes *probes, u32 module);
 u32 probes_count(const struct probes *probes);
 
 /*
- * Maps the memory for displaced instructions near address ahead of need, in
- * stopped thread `thread`. Failure is no error: breakpoints are then stepped over.
+ * Maps the memory for displaced instructions near address ahead of need. Failure is no
+ * error: breakpoints are then stepped over.
  */
-void probes_prepare(struct probes *probes, u64 address, struct thread *thread, struct err *err);
-
-/* Whether probes_prepare would have something to do there. */
-bool probes_want_thread(const struct probes *probes, u64 address);
+void probes_prepare(struct probes *probes, u64 address, struct err *err);
 
 enum probe_verdict {
 	PROBE_RESUME,  /* ours, done: resume the thread with 0 */
@@ -152,16 +149,17 @@ enum probe_verdict probes_trap(struct probes *probes, struct thread *thread);
  */
 void probes_signal(struct probes *probes, struct thread *thread);
 
-/* Whether the agent that protects the target has to be put back, and doing so in a stopped thread. */
+/* Whether the agent that protects the target has to be put back, and doing so. */
 bool probes_agent_is_lost(const struct probes *probes);
-void probes_restore_agent(struct probes *probes, struct thread *thread, struct err *err);
+void probes_restore_agent(struct probes *probes, struct err *err);
 
 /* The thread has ended: what it had under way is closed. */
 void probes_thread_gone(struct probes *probes, struct thread *thread);
 
 /*
- * Makes jumps of breakpoints where that is wanted and safe. By system calls in the
- * stopped thread, and with all other threads stopped for a moment. Failure is no error:
+ * Makes jumps of breakpoints where that is wanted and safe. All threads are stopped for
+ * a moment, for what has to be done in the target, and run while it is prepared, but for
+ * thread, which stands still and goes on doing so; NULL: none does. Failure is no error:
  * breakpoints stay, and it is said. -ENOMEM with err filled.
  */
 int probes_improve(struct probes *probes, struct thread *thread, struct err *err);

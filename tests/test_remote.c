@@ -8,6 +8,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "attach/inject.h"
 #include "attach/remote_x86_64.h"
 #include "base/reader.h"
 #include "proc/identity.h"
@@ -280,6 +281,59 @@ START_TEST(group_stop_meanwhile)
 END_TEST
 
 /* Not in a thread that is about to get a signal, nor in one that is not stopped. */
+static void assert_states(struct tracee *tracee, enum thread_state state, pid_t except)
+{
+	struct threads *threads = tracee_threads(tracee);
+
+	for (u32 i = 0; i < threads_count(threads); i++) {
+		const struct thread *thread = threads_at(threads, i);
+
+		ck_assert_int_eq(thread->state, thread->tid == except ? THREAD_STOPPED : state);
+	}
+}
+
+/* A stack below which there is another thread's needs that one to stand still: all do, and no longer. */
+START_TEST(all_are_stopped)
+{
+	struct remote_call gettid = {.number = SYS_gettid};
+	struct served served = {.newborns = 0};
+	struct inject_place place, inner;
+	struct thread *stopped = NULL;
+	struct tracee *tracee;
+	struct target target;
+	s64 result;
+
+	target_start(&target, WORDS("attach_spin", "4"), NULL);
+	tracee = serve_seize(target.pid);
+	for (int i = 0; i < 3; i++) {
+		/* In any thread; in one that runs; and in one that stands still, and goes on doing so. */
+		place = (struct inject_place){
+			.mem = tracee_mem(tracee), .code = entry_of(target.pid), .tracee = tracee};
+		if (i == 1)
+			place.tid = threads_at(tracee_threads(tracee), 2)->tid;
+		if (i == 2) {
+			stopped = tracee_stop_one(tracee);
+			ck_assert_ptr_nonnull(stopped);
+			place.tid = stopped->tid;
+		}
+		ck_assert_int_eq(inject_begin(&place, NULL), 0);
+		assert_states(tracee, THREAD_STOPPED, 0);
+		inner = place;
+		ck_assert_int_eq(inject_begin(&inner, NULL), 0);
+		ck_assert_int_eq(inject_call(&inner, &gettid, &result, NULL), 0);
+		ck_assert_int_eq(result, place.tid);
+		inject_end(&inner);
+		assert_states(tracee, THREAD_STOPPED, 0);
+		inject_end(&place);
+		assert_states(tracee, THREAD_RUNNING, stopped ? stopped->tid : 0);
+	}
+	tracee_resume_one(tracee, stopped);
+	serve_ask(tracee, &target, "progress 2", "progressed", &served);
+	serve_detach(tracee);
+	target_end(&target);
+}
+END_TEST
+
 START_TEST(where_it_is_possible)
 {
 	struct thread thread = {.state = THREAD_RUNNING};
@@ -432,6 +486,7 @@ Suite *remote_suite(void)
 	tcase_add_test(tcase, signal_meanwhile);
 	tcase_add_test(tcase, sigstop_meanwhile);
 	tcase_add_test(tcase, group_stop_meanwhile);
+	tcase_add_test(tcase, all_are_stopped);
 	tcase_add_test(tcase, where_it_is_possible);
 	tcase_add_test(tcase, tracer_killed_in_mid_call);
 	tcase_add_test(tcase, tracer_killed_in_blocked_thread);
