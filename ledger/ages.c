@@ -85,7 +85,7 @@ int ledger_sites(const struct ledger *ledger, u32 now, struct ledger_site **site
 	const struct sites *all = &ledger->sites;
 	size_t nstacks = chunks_end(&all->all);
 	_cleanup_free_ size_t *end = calloc(nstacks + 1, sizeof(*end));
-	_cleanup_free_ u32 *times = calloc(ledger->blocks.all.count + 1, sizeof(*times));
+	_cleanup_free_ u32 *times = calloc(blocks_count(&ledger->blocks) + 1, sizeof(*times));
 	struct ages ages = {end, times};
 	struct ledger_site *out = NULL;
 	size_t n = 0;
@@ -96,7 +96,7 @@ int ledger_sites(const struct ledger *ledger, u32 now, struct ledger_site **site
 	}
 	if (!out)
 		return err_set(err, ENOMEM, "out of memory for the report of %llu live blocks",
-			       (unsigned long long)ledger->blocks.all.count);
+			       (unsigned long long)blocks_count(&ledger->blocks));
 	ledger_visit(ledger, age_add, &ages);
 	n = 0;
 	for (size_t i = 0; i < nstacks; i++) {

@@ -20,28 +20,32 @@
 #include "ledger/ledger_parts.h"
 
 /* Random numbers that a target cannot guess. */
-static void seed_fill(u64 seed[3])
+static void seed_fill(u64 seed[2])
 {
-	if (getrandom(seed, 3 * sizeof(*seed), GRND_NONBLOCK) == (ssize_t)(3 * sizeof(*seed)))
+	if (getrandom(seed, 2 * sizeof(*seed), GRND_NONBLOCK) == (ssize_t)(2 * sizeof(*seed)))
 		return;
-	for (int i = 0; i < 3; i++)
+	for (int i = 0; i < 2; i++)
 		seed[i] = hash_u64(clock_ns() + (u64)(uintptr_t)seed + (u64)i);
 }
 
 struct ledger *ledger_create(struct err *err)
 {
 	struct ledger *ledger = calloc(1, sizeof(*ledger));
-	u64 seed[3];
+	u64 seed[2];
 
 	if (!ledger) {
 		err_set(err, ENOMEM, "out of memory for the ledger of live blocks");
 		return NULL;
 	}
 	seed_fill(seed);
-	blocks_init(&ledger->blocks, seed);
 	sites_init(&ledger->sites);
-	recent_init(&ledger->recent, seed[2]);
+	recent_init(&ledger->recent);
 	estimates_init(&ledger->estimates, 0);
+	if (blocks_init(&ledger->blocks, seed)) {
+		ledger_destroy(ledger);
+		err_set(err, ENOMEM, "out of memory for the ledger of live blocks");
+		return NULL;
+	}
 	return ledger;
 }
 
@@ -69,15 +73,19 @@ static void note_time(struct ledger *ledger, u32 time)
 }
 
 /* Takes a block off what is live; it is in the table of blocks no more. */
-static void drop_live(struct ledger *ledger, const struct ledger_block *block)
+static inline void drop_live(struct ledger *ledger, const struct ledger_block *block)
 {
 	sites_drop_live(&ledger->sites, sites_at(&ledger->sites, block->stack), block->size);
 	if (ledger_is_sampled(ledger))
 		estimates_drop_live(&ledger->estimates, block);
 }
 
-/* Makes *block live, in place of one whose free was missed, if there is one. Returns 0 or -ENOMEM. */
-static int block_add(struct ledger *ledger, const struct ledger_block *block, u32 time)
+/*
+ * Makes *block live, in place of one whose free was missed, if there is one.
+ * Returns the site of its stack, NULL when out of memory.
+ */
+static inline struct site *block_add(struct ledger *ledger, const struct ledger_block *block,
+				     u64 hash, u32 time)
 {
 	struct site *site = sites_reach(&ledger->sites, block->stack);
 	struct ledger_block old;
@@ -85,10 +93,10 @@ static int block_add(struct ledger *ledger, const struct ledger_block *block, u3
 
 	if (!site ||
 	    (ledger_is_sampled(ledger) && estimates_reserve(&ledger->estimates, block->stack)))
-		return -ENOMEM;
-	r = blocks_put(&ledger->blocks, block, &old);
+		return NULL;
+	r = blocks_put(&ledger->blocks, block, hash, &old);
 	if (r < 0)
-		return r;
+		return NULL;
 	if (r) {
 		drop_live(ledger, &old);
 		ledger->totals.replaced++;
@@ -96,23 +104,21 @@ static int block_add(struct ledger *ledger, const struct ledger_block *block, u3
 	sites_add_live(&ledger->sites, site, block->size, time);
 	if (ledger_is_sampled(ledger))
 		estimates_add_live(&ledger->estimates, block, time);
-	return 0;
+	return site;
 }
 
 int ledger_alloc(struct ledger *ledger, const struct ledger_block *block, u32 thread)
 {
+	u64 hash = blocks_hash(&ledger->blocks, block->address);
 	struct site *site;
-	int r;
 
-	blocks_prefetch(&ledger->blocks, block->address);
-	r = recent_reserve(&ledger->recent, thread);
-	if (!r)
-		r = block_add(ledger, block, block->time);
-	if (r)
-		return r;
+	if (recent_reserve(&ledger->recent, thread))
+		return -ENOMEM;
+	site = block_add(ledger, block, hash, block->time);
+	if (!site)
+		return -ENOMEM;
 	note_time(ledger, block->time);
-	recent_set(&ledger->recent, thread, block->address);
-	site = sites_at(&ledger->sites, block->stack);
+	recent_set(&ledger->recent, thread, block->address, hash);
 	site->total_bytes += block->size;
 	site->total_allocations++;
 	if (site->largest < block->size)
@@ -136,7 +142,8 @@ void ledger_failed(struct ledger *ledger, u32 thread)
 }
 
 /* Counts the free of a block that is live no more. */
-static void count_free(struct ledger *ledger, const struct ledger_block *block, bool temporary)
+static inline void count_free(struct ledger *ledger, const struct ledger_block *block,
+			      bool temporary)
 {
 	struct site *site = sites_at(&ledger->sites, block->stack);
 
@@ -153,14 +160,14 @@ static void count_free(struct ledger *ledger, const struct ledger_block *block, 
 static inline bool free_block(struct ledger *ledger, u64 address, u32 thread, u32 time,
 			      bool may_be_temporary)
 {
+	u64 hash = blocks_hash(&ledger->blocks, address);
 	struct ledger_block block;
 	bool temporary;
 
-	blocks_prefetch(&ledger->blocks, address);
 	note_time(ledger, time);
 	temporary = recent_is(&ledger->recent, thread, address) && may_be_temporary;
 	recent_clear(&ledger->recent, thread);
-	if (!blocks_take(&ledger->blocks, address, &block)) {
+	if (!blocks_take(&ledger->blocks, address, hash, &block)) {
 		ledger->totals.unknown_frees++;
 		return false;
 	}
@@ -181,9 +188,11 @@ bool ledger_free_next(struct ledger *ledger, u64 address, u32 thread, u32 time)
 
 bool ledger_take(struct ledger *ledger, u64 address, struct ledger_block *block)
 {
-	if (!blocks_take(&ledger->blocks, address, block))
+	u64 hash = blocks_hash(&ledger->blocks, address);
+
+	if (!blocks_take(&ledger->blocks, address, hash, block))
 		return false;
-	recent_take(&ledger->recent, address);
+	recent_take(&ledger->recent, address, hash);
 	drop_live(ledger, block);
 	return true;
 }
@@ -202,24 +211,25 @@ void ledger_retire(struct ledger *ledger, const struct ledger_block *block, bool
 
 int ledger_put_back(struct ledger *ledger, const struct ledger_block *block)
 {
-	int r = block_add(ledger, block, ledger->now);
+	u64 hash = blocks_hash(&ledger->blocks, block->address);
 
+	if (!block_add(ledger, block, hash, ledger->now))
+		return -ENOMEM;
 	/* Only if another block has come to live at the address, whose free was missed. */
-	if (!r)
-		recent_forget(&ledger->recent, block->address);
-	return r;
+	recent_forget(&ledger->recent, block->address, hash);
+	return 0;
 }
 
 void ledger_prefetch(const struct ledger *ledger, u64 address)
 {
-	blocks_prefetch(&ledger->blocks, address);
+	blocks_prefetch(&ledger->blocks, address, blocks_hash(&ledger->blocks, address));
 }
 
 void ledger_totals(const struct ledger *ledger, struct ledger_totals *totals)
 {
 	*totals = ledger->totals;
 	totals->live_bytes = ledger->sites.live_bytes;
-	totals->live_blocks = ledger->blocks.all.count;
+	totals->live_blocks = blocks_count(&ledger->blocks);
 	totals->peak_bytes = ledger->sites.peak_bytes;
 	totals->peak_time = ledger->sites.peak_time;
 	if (ledger_is_sampled(ledger))

@@ -14,45 +14,128 @@
  *	by address:  address -> thread         (hash table chained through the items)
  *
  * The second is needed because another thread may free the block, and the
- * address be allocated again: then it is no more the block that was meant.
+ * address be allocated again: then it is no more the block that was meant. It goes
+ * by the upper half of a hash that the caller has at hand: that of blocks.h.
  */
+enum recent_state {
+	RECENT_NONE,  /* the last call was no allocation, or its block has gone */
+	RECENT_BLOCK, /* the last call returned the block at address; in the hash table */
+	RECENT_TAKEN, /* the same, but a realloc has taken the block; not in the hash table */
+};
+
+struct recent_thread {
+	u64 address;
+	u32 hash; /* of address */
+	u32 next; /* in the chain of the hash table: thread + 1, or 0 */
+	u32 state;
+};
+
+#define RECENT_SHIFT 6 /* so many bits of a thread's number are its place in a chunk */
+
 struct recent {
 	struct chunks threads; /* struct recent_thread */
 	u32 *head;             /* nheads of them: thread + 1, or 0 */
 	u32 nheads;            /* a power of two, or 0 */
 	u32 nthreads;          /* one more than the highest thread seen */
-	u64 seed;
 };
 
 /* Threads with greater numbers are not followed: their blocks never count as temporary. */
 #define RECENT_MAX_THREADS (1U << 20)
 
-void recent_init(struct recent *recent, u64 seed);
+void recent_init(struct recent *recent);
 void recent_deinit(struct recent *recent);
 
-/* Makes room for thread. Returns 0 or -ENOMEM. */
-int recent_reserve(struct recent *recent, u32 thread);
+/* What is noted of a thread; NULL: nothing. (chunks_get, with what is known here.) */
+static inline struct recent_thread *recent_thread(const struct recent *recent, u32 thread)
+{
+	struct recent_thread *chunk;
 
-/* The thread's last call returned the block at address. Needs recent_reserve. */
-void recent_set(struct recent *recent, u32 thread, u64 address);
+	if (thread >= recent->nthreads)
+		return NULL;
+	chunk = (struct recent_thread *)recent->threads.chunk[thread >> RECENT_SHIFT];
+	return chunk ? &chunk[thread & ((1U << RECENT_SHIFT) - 1)] : NULL;
+}
+
+int recent_make_room(struct recent *recent, u32 thread);
+
+/* Makes room for thread. Returns 0 or -ENOMEM. */
+static inline int recent_reserve(struct recent *recent, u32 thread)
+{
+	return recent_thread(recent, thread) ? 0 : recent_make_room(recent, thread);
+}
+
+/* Takes the thread whose last block is at address out of the hash table; NULL if there is none. */
+static inline struct recent_thread *recent_unchain(struct recent *recent, u64 address, u32 hash)
+{
+	u32 *link;
+
+	if (!recent->nheads)
+		return NULL;
+	for (link = &recent->head[hash & (recent->nheads - 1)]; *link;) {
+		struct recent_thread *t = recent_thread(recent, *link - 1);
+
+		if (t->address == address) {
+			*link = t->next;
+			return t;
+		}
+		link = &t->next;
+	}
+	return NULL;
+}
 
 /* The thread made another allocator call. */
-void recent_clear(struct recent *recent, u32 thread);
+static inline void recent_clear(struct recent *recent, u32 thread)
+{
+	struct recent_thread *t = recent_thread(recent, thread);
+
+	if (!t)
+		return;
+	if (t->state == RECENT_BLOCK)
+		recent_unchain(recent, t->address, t->hash);
+	t->state = RECENT_NONE;
+}
 
 /*
  * Another block comes to live at address: no thread's last call returned this
  * one. (Not needed when a block goes: nobody can free it before there is another.)
  */
-void recent_forget(struct recent *recent, u64 address);
+static inline void recent_forget(struct recent *recent, u64 address, u64 hash)
+{
+	struct recent_thread *t = recent_unchain(recent, address, (u32)(hash >> 32));
+
+	if (t)
+		t->state = RECENT_NONE;
+}
+
+/* The thread's last call returned the block at address. Needs recent_reserve. */
+static inline void recent_set(struct recent *recent, u32 thread, u64 address, u64 hash)
+{
+	struct recent_thread *t;
+	u32 *head;
+
+	recent_forget(recent, address, hash);
+	recent_clear(recent, thread);
+	t = recent_thread(recent, thread);
+	if (!t)
+		return;
+	head = &recent->head[(u32)(hash >> 32) & (recent->nheads - 1)];
+	*t = (struct recent_thread){address, (u32)(hash >> 32), *head, RECENT_BLOCK};
+	*head = thread + 1;
+}
 
 /*
  * The block at address is taken out by a realloc, whose thread will be known
  * when it returns: like recent_forget, but recent_was_taken still knows it.
  */
-void recent_take(struct recent *recent, u64 address);
+void recent_take(struct recent *recent, u64 address, u64 hash);
 
 /* True if the thread's last call returned the block that is now at address. */
-bool recent_is(const struct recent *recent, u32 thread, u64 address);
+static inline bool recent_is(const struct recent *recent, u32 thread, u64 address)
+{
+	const struct recent_thread *t = recent_thread(recent, thread);
+
+	return t && t->state == RECENT_BLOCK && t->address == address;
+}
 
 /* True if the thread's last call returned the block that recent_take took from address. */
 bool recent_was_taken(const struct recent *recent, u32 thread, u64 address);

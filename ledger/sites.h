@@ -39,23 +39,62 @@ struct sites {
 	u32 peak_time;
 };
 
+#define SITES_SHIFT 5 /* 32 sites in a chunk */
+
 void sites_init(struct sites *sites);
 void sites_deinit(struct sites *sites);
 
-/* The counters of a stack, made if need be; NULL when out of memory. */
-struct site *sites_reach(struct sites *sites, u32 stack);
-
-/* The counters of a stack that sites_reach has made. */
+/* The counters of a stack that sites_reach has made. (chunks_at, with what is known here.) */
 static inline struct site *sites_at(const struct sites *sites, u32 stack)
 {
-	return chunks_at(&sites->all, stack);
+	struct site *chunk = (struct site *)sites->all.chunk[stack >> SITES_SHIFT];
+
+	return &chunk[stack & ((1U << SITES_SHIFT) - 1)];
+}
+
+/* The counters of a stack, made if need be; NULL when out of memory. */
+static inline struct site *sites_reach(struct sites *sites, u32 stack)
+{
+	size_t chunk = stack >> SITES_SHIFT;
+
+	if (__builtin_expect(chunk < sites->all.n && sites->all.chunk[chunk], true))
+		return sites_at(sites, stack);
+	return chunks_reach(&sites->all, stack);
+}
+
+/* The stack's live bytes when all live bytes were at their peak. */
+static inline u64 sites_share(const struct sites *sites, const struct site *site)
+{
+	return site->epoch == sites->epoch ? site->share : site->live_bytes;
+}
+
+/* To be called before a site's live bytes change. */
+static inline void sites_settle(const struct sites *sites, struct site *site)
+{
+	site->share = sites_share(sites, site);
+	site->epoch = sites->epoch;
 }
 
 /* A block of this size came to live at time, or ceased to live. Totals and counts are the caller's. */
-void sites_add_live(struct sites *sites, struct site *site, u64 size, u32 time);
-void sites_drop_live(struct sites *sites, struct site *site, u64 size);
+static inline void sites_add_live(struct sites *sites, struct site *site, u64 size, u32 time)
+{
+	sites_settle(sites, site);
+	site->live_bytes += size;
+	site->live_blocks++;
+	sites->live_bytes += size;
+	if (sites->live_bytes > sites->peak_bytes) {
+		sites->peak_bytes = sites->live_bytes;
+		sites->peak_time = time;
+		sites->epoch++;
+	}
+}
 
-/* The stack's live bytes when all live bytes were at their peak. */
-u64 sites_share(const struct sites *sites, const struct site *site);
+static inline void sites_drop_live(struct sites *sites, struct site *site, u64 size)
+{
+	sites_settle(sites, site);
+	site->live_bytes -= size;
+	site->live_blocks--;
+	sites->live_bytes -= size;
+}
 
 #endif

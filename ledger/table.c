@@ -79,15 +79,10 @@ static struct table_shard *shard_of(const struct table *table, u64 hash)
 	return table->nshards ? chunks_at(&table->shards, shard_number(table, hash)) : NULL;
 }
 
-/* So many entries are in the processor's cache anyway: 512 KB. */
-#define PREFETCH_MIN 16384
-
 void table_prefetch(const struct table *table, u64 hash)
 {
 	struct table_shard *shard;
 
-	if (table->count < PREFETCH_MIN)
-		return;
 	shard = shard_of(table, hash);
 	if (shard && shard->npages)
 		bucket_prefetch(shard_bucket(table, shard, hash_home(hash, shard_buckets(shard))));

@@ -13,6 +13,7 @@
 	X(base)                                                                                    \
 	X(layers)                                                                                  \
 	X(ledger)                                                                                  \
+	X(blocks)                                                                                  \
 	X(stacks)                                                                                  \
 	X(sampling)                                                                                \
 	X(sample)                                                                                  \
