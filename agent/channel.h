@@ -14,7 +14,7 @@
  *	rules			u64, CHANNEL_RULES: cache of unwind rules by pc
  *	ranges			u64, CHANNEL_RANGES: spans of known stacks, by sp >> CHANNEL_RANGE_SHIFT
  *	memos			CHANNEL_MEMOS of CHANNEL_MEMO_SIZE bytes: what threads remember of their
- *				last walk (agent/memo.h); offset 0: there are none
+ *				last walks (agent/memo.h); offset 0: there are none
  *	filter			u8, CHANNEL_FILTER: sampled blocks that are live
  *	modules			struct channel_module, two lists of CHANNEL_MODULES
  *	rows			struct unwind_row (unwind/table.h), rows_max of them
@@ -67,8 +67,8 @@
 #define CHANNEL_RANGES     32768U
 #define CHANNEL_FILTER     (1U << 16)
 #define CHANNEL_MODULES    2048U
-#define CHANNEL_MEMOS      256U
-#define CHANNEL_MEMO_SIZE  22528U
+#define CHANNEL_MEMOS      96U
+#define CHANNEL_MEMO_SIZE  73728U
 #define CHANNEL_DEPTH_MAX  256U
 
 #define CHANNEL_LINE __attribute__((aligned(64)))
@@ -108,7 +108,7 @@ struct channel {
 	 * A bit for each memo that belongs to a thread. When a thread has ended, memattach
 	 * may clear the bit of its memo, after it has set channel_thread.memo to 0.
 	 */
-	uint64_t memos_taken[CHANNEL_MEMOS / 64];
+	uint64_t memos_taken[(CHANNEL_MEMOS + 63) / 64];
 };
 
 _Static_assert(offsetof(struct channel, tail) == CHANNEL_TAIL_AT, "as agent/entry_x86_64.S has it");

@@ -173,7 +173,7 @@ walk_to_memo(struct walker *w, struct agent_memo *m, struct usable u, uint32_t m
 
 	__asm__("" : "+r"(rules));
 	for (; path.result == STEPPED; path.steps++) {
-		struct memo_step *step = &m->step[path.steps];
+		struct memo_step *step = &w->memos->step[path.steps];
 		uint64_t entry, cfa, rbp, pc;
 
 		while (next < sp - 8 && u.n > u.first)
@@ -304,7 +304,7 @@ static inline int put_steps(struct walker *w, struct agent_memo *m, uint32_t ste
 	uint32_t frames = m->frames;
 
 	while (steps-- > 0) {
-		const struct memo_step *step = &m->step[steps];
+		const struct memo_step *step = &w->memos->step[steps];
 		uint64_t term = agent_inverses[frames] * hash_frame(seed, step->at);
 
 		if (!put_link(m, step, &o) || !put_word(m, 0, step->slot, step->at))
@@ -363,7 +363,7 @@ static __attribute__((noinline)) enum updated update(struct walker *w, struct ag
 		outer = (struct outer){w->s.sp, w->s.bp, m->frame[path.match - 1].flags & MEMO_BP};
 		keep(m, path.match);
 	} else if (path.result == ENDED) {
-		if (!note_end(w, m, &m->step[path.steps - 1]))
+		if (!note_end(w, m, &w->memos->step[path.steps - 1]))
 			return NOT_HERE;
 		m->top = end_term(w, m->end);
 	} else {
@@ -430,7 +430,7 @@ int agent_memo_walk(struct walker *w, struct agent_memo *m, uint64_t bp)
 {
 	struct usable u;
 
-	if (!w->span || w->depth >= MEMO_FRAMES)
+	if (!w->span)
 		return 0;
 	if (m->generation != w->generation || m->span != w->span)
 		return start_anew(w, m, bp);
@@ -470,55 +470,74 @@ __attribute__((cold)) int agent_memo_send(struct walker *w, const struct agent_m
 	return agent_send_end(w, hash);
 }
 
-static __attribute__((noinline, cold)) struct agent_memo *assign(struct walker *w)
+static void forget_all(struct agent_memos *memos)
 {
-	struct channel *channel = w->channel;
-	char *memos = channel_part(channel, channel->memos);
+	for (uint32_t i = 0; i < MEMO_CLASSES; i++)
+		memos->of[i].generation = MEMO_INVALID;
+}
 
-	for (uint32_t i = 0; i < CHANNEL_MEMOS && channel->memos; i++) {
-		struct agent_memo *m = (struct agent_memo *)(memos + i * CHANNEL_MEMO_SIZE);
-		uint64_t bit = 1ULL << i % 64, *taken = &channel->memos_taken[i / 64];
+void agent_memo_abandon(struct agent_memos *memos)
+{
+	forget_all(memos);
+	__atomic_store_n(&memos->busy, 0, __ATOMIC_RELEASE);
+}
+
+static inline struct agent_memos *memos_at(const struct walker *w, uint64_t index)
+{
+	return channel_part(w->channel, w->channel->memos + index * CHANNEL_MEMO_SIZE);
+}
+
+static __attribute__((noinline, cold)) struct agent_memos *assign(struct walker *w)
+{
+	for (uint32_t i = 0; i < CHANNEL_MEMOS && w->channel->memos; i++) {
+		uint64_t bit = 1ULL << i % 64, *taken = &w->channel->memos_taken[i / 64];
 
 		if (__atomic_load_n(taken, __ATOMIC_RELAXED) & bit ||
 		    __atomic_fetch_or(taken, bit, __ATOMIC_ACQUIRE) & bit)
 			continue;
-		m->busy = 0;
-		m->generation = MEMO_INVALID;
+		agent_memo_abandon(memos_at(w, i));
 		w->thread->memo = i + 1;
-		return m;
+		return memos_at(w, i);
 	}
 	return 0;
 }
 
-struct agent_memo *agent_memo_take(struct walker *w, struct agent_memo **busy)
+static inline uint32_t class_of(struct walker *w)
+{
+	uint64_t caller = w->span && !(w->sp & 7) ? agent_load(w->sp, &w->faulted) : 0;
+
+	return (w->sp ^ caller) * HASH_K >> 32 & (MEMO_CLASSES - 1);
+}
+
+struct agent_memo *agent_memo_take(struct walker *w, struct agent_memos **busy)
 {
 	uint64_t index = __atomic_load_n(&w->thread->memo, __ATOMIC_RELAXED) - 1;
-	char *memos = channel_part(w->channel, w->channel->memos);
-	struct agent_memo *m = (struct agent_memo *)(memos + index * CHANNEL_MEMO_SIZE);
+	struct agent_memos *memos = memos_at(w, index);
 
 	*busy = 0;
 	if (__builtin_expect(index >= CHANNEL_MEMOS, 0)) {
-		m = assign(w);
-		if (!m)
+		memos = assign(w);
+		if (!memos)
 			return 0;
 	}
-	if (__atomic_load_n(&m->busy, __ATOMIC_RELAXED)) {
-		*busy = m;
+	if (__atomic_load_n(&memos->busy, __ATOMIC_RELAXED)) {
+		*busy = memos;
 		return 0;
 	}
 	/* Only this thread uses it: what must not happen is that the compiler moves this. */
-	__atomic_store_n(&m->busy, w->sp, __ATOMIC_RELAXED);
+	__atomic_store_n(&memos->busy, w->sp, __ATOMIC_RELAXED);
 	__atomic_signal_fence(__ATOMIC_SEQ_CST);
-	return m;
+	w->memos = memos;
+	return &memos->of[class_of(w)];
 }
 
 int agent_memo_release(struct walker *w, struct agent_memo *m)
 {
 	__atomic_signal_fence(__ATOMIC_SEQ_CST);
-	if (__atomic_load_n(&m->busy, __ATOMIC_RELAXED) != w->sp) {
+	if (__atomic_load_n(&w->memos->busy, __ATOMIC_RELAXED) != w->sp) {
 		m->generation = MEMO_INVALID;
 		return 0;
 	}
-	__atomic_store_n(&m->busy, 0, __ATOMIC_RELAXED);
+	__atomic_store_n(&w->memos->busy, 0, __ATOMIC_RELAXED);
 	return 1;
 }

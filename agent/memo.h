@@ -5,8 +5,10 @@
 #include "agent/walk_state.h"
 
 /*
- * What a thread remembers of its last walk. The next one mostly goes through the
- * same outer frames: it walks until it comes to a frame that the memo has, and
+ * What a thread remembers of its last walks: of one for each of a few classes, told apart by
+ * the place on the stack and the innermost return address, so that ways which a program
+ * takes in turn have one each. The next one of its class mostly goes through the
+ * same frames, at least the outer ones: it walks until it comes to a frame that the memo has, and
  * the rest is known, together with its hash.
  *
  * A walk follows from where it is (sp, pc, and rbp where that matters) and from the
@@ -36,8 +38,9 @@
  * a read that fails or with guessed frames that do not count, and those of which
  * there are more frames to be sent than a memo has.
  */
-#define MEMO_FRAMES  256U
-#define MEMO_WORDS   320U
+#define MEMO_CLASSES 8U /* a power of two */
+#define MEMO_FRAMES  128U
+#define MEMO_WORDS   224U
 #define MEMO_MORE    48U /* frames that are remembered beyond the depth at which stacks are cut */
 #define MEMO_INVALID 1   /* an odd generation: no walk is made in one */
 #define MEMO_OPEN    255 /* end: there are more frames than it remembers */
@@ -60,12 +63,6 @@ struct memo_step {
 };
 
 struct agent_memo {
-	/*
-	 * The sp of the walk that uses it, 0: none. A signal handler that comes in between
-	 * does without. Should that never return, the mark is taken away by the first walk
-	 * that gets to the outermost frame and finds nothing of the agent on its way.
-	 */
-	uint64_t busy;
 	uint64_t generation;
 	uint64_t span;
 	uint64_t end_sp; /* where the walk ended */
@@ -73,18 +70,36 @@ struct agent_memo {
 	uint32_t end; /* enum channel_end, or MEMO_OPEN */
 	uint32_t unused;
 	uint64_t top; /* the sum of the terms of all frames, and of the end */
+	uint64_t unused_2[2];
 	/* Of each word: where it is, and what it was. */
 	uint64_t address[MEMO_WORDS], value[MEMO_WORDS];
 	/* Of a return address: the rule of the code there, and whose it is; MEMO_NO_FRAME for other words. */
 	uint32_t rule[MEMO_WORDS], owner[MEMO_WORDS];
 	struct memo_frame frame[MEMO_FRAMES];
-	struct memo_step step[MEMO_FRAMES];
 };
 
-_Static_assert(sizeof(struct agent_memo) <= CHANNEL_MEMO_SIZE, "a memo has its place");
+/* Of one thread. */
+struct agent_memos {
+	/*
+	 * The sp of the walk that uses them, 0: none. A signal handler that comes in between
+	 * does without. Should that never return, the mark is taken away by the first walk
+	 * that gets to the outermost frame and finds nothing of the agent on its way.
+	 */
+	uint64_t busy;
+	uint64_t unused[7];
+	struct memo_step step[MEMO_FRAMES];
+	struct agent_memo of[MEMO_CLASSES];
+};
 
-/* The memo of w's thread, now in use. NULL if it has none, or if that is in use; *busy is that one then. */
-struct agent_memo *agent_memo_take(struct walker *w, struct agent_memo **busy);
+/* An odd number of cache lines: so that those that are used most are not all in the same place of the cache. */
+_Static_assert(sizeof(struct agent_memo) % 128 == 64, "a memo's size");
+_Static_assert(sizeof(struct agent_memos) <= CHANNEL_MEMO_SIZE, "memos have their place");
+
+/*
+ * The memo of w's thread for this walk; all of the thread's are in use now. NULL if it has none, or if
+ * they are in use; *busy are those then.
+ */
+struct agent_memo *agent_memo_take(struct walker *w, struct agent_memos **busy);
 
 /*
  * The hash of the stack from w->sp on, not mixed yet, in w->sum; w->count and w->end. 0:
@@ -98,14 +113,10 @@ void agent_memo_note(struct walker *w, uint64_t address, uint64_t value);
 /* Puts the frames of that stack into the ring. 0; -1: memattach does not get them; SEND_AGAIN. */
 int agent_memo_send(struct walker *w, const struct agent_memo *memo, uint64_t hash);
 
-/* The walk that uses it will never end: as if there had been none so far. */
-static inline void agent_memo_free(struct agent_memo *memo)
-{
-	memo->generation = MEMO_INVALID;
-	__atomic_store_n(&memo->busy, 0, __ATOMIC_RELEASE);
-}
+/* The walk that uses them will never end: as if there had been none so far. */
+void agent_memo_abandon(struct agent_memos *memos);
 
-/* No longer in use. 1; 0 if somebody else has used it meanwhile: nothing of it is to be believed. */
+/* No longer in use. 1; 0 if somebody else has used them meanwhile: nothing of it is to be believed. */
 int agent_memo_release(struct walker *w, struct agent_memo *memo);
 
 #endif

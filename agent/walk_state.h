@@ -37,6 +37,7 @@ struct walker {
 	uint8_t faulted;       /* memory was not where memattach had said */
 	uint8_t sending, dropped;
 	uint8_t unnoted;           /* the last step has read, or tried to, what cannot be noted */
+	struct agent_memos *memos; /* in use by this walk */
 	struct agent_memo *noting; /* where each word that is read is noted; NULL: nowhere */
 };
 

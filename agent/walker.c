@@ -333,7 +333,8 @@ static __attribute__((noinline)) uint64_t walk_without(struct walker *w, uint64_
 uint64_t agent_walk(struct channel *channel, struct channel_thread *thread, uint64_t sp,
 		    uint64_t bp, uint32_t *place)
 {
-	struct agent_memo *memo, *busy;
+	struct agent_memos *busy;
+	struct agent_memo *memo;
 	struct walker w;
 	uint64_t hash;
 	int tries = TRIES;
@@ -349,7 +350,7 @@ uint64_t agent_walk(struct channel *channel, struct channel_thread *thread, uint
 		hash = walk_without(&w, bp, place);
 		/* There is no walk below this one on the stack: the one that used the memo never ended. */
 		if (busy && hash && w.end == CHANNEL_OUTERMOST && !w.ours)
-			agent_memo_free(busy);
+			agent_memo_abandon(busy);
 		if (hash)
 			return hash;
 	} while (--tries > 0);

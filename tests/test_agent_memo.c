@@ -414,11 +414,11 @@ static volatile u64 handled, handler_hash, handler_busy;
 static u64 handler_sp;
 
 /* That of thread 1. */
-static struct agent_memo *memo_of_1(void)
+static struct agent_memos *memos_of_1(void)
 {
 	host_assert(syn.h.threads[1].memo);
-	return (struct agent_memo *)((char *)syn.h.channel + syn.h.channel->memos +
-				     (syn.h.threads[1].memo - 1) * CHANNEL_MEMO_SIZE);
+	return (struct agent_memos *)((char *)syn.h.channel + syn.h.channel->memos +
+				      (syn.h.threads[1].memo - 1) * CHANNEL_MEMO_SIZE);
 }
 
 static void on_timer(int signo)
@@ -428,7 +428,7 @@ static void on_timer(int signo)
 
 	(void)signo;
 	/* Only from the middle of a walk is it of interest. */
-	handler_busy += memo_of_1()->busy != 0;
+	handler_busy += memos_of_1()->busy != 0;
 	*syn_word(handler_sp) = syn_pc(1 + handled % 7);
 	hash = agent_walk(syn.h.channel, &syn.h.threads[1], handler_sp, 0, &place);
 	if (handled % 7 == 0) {
@@ -487,8 +487,8 @@ END_TEST
 
 START_TEST(abandoned)
 {
-	struct agent_memo *memo;
-	u32 place;
+	struct agent_memos *memo;
+	u32 place, frames = 0;
 
 	syn_open(&syn, 6);
 	syn.rows[200].rule = unwind_rule(UNWIND_OURS, 0, 16);
@@ -497,9 +497,11 @@ START_TEST(abandoned)
 	for (u64 at = syn.low; at < syn.high; at += 8)
 		*syn_word(at) = syn_pc(at < syn.high - 256 ? 3 : 255);
 	syn_walk_both(&syn, syn.high - 512, 0);
-	memo = memo_of_1();
+	memo = memos_of_1();
 	ck_assert_uint_eq(memo->busy, 0);
-	ck_assert_uint_gt(memo->frames, 10);
+	for (u32 i = 0; i < MEMO_CLASSES; i++)
+		frames += memo->of[i].frames;
+	ck_assert_uint_gt(frames, 10);
 	memo->busy = 1;
 	/* From a place that is in the middle of a walk: it stays. */
 	*syn_word(syn.high - 512 + 32) = syn_pc(200);
