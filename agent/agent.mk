@@ -8,7 +8,7 @@ ifneq ($(findstring clang,$(CC)),)
 AGENT_CFLAGS := $(filter-out -fno-tree-loop-distribute-patterns,$(AGENT_CFLAGS)) -fno-builtin
 endif
 
-AGENT_NAMES   := entry_x86_64 handler calls ring walker memo rules spans send
+AGENT_NAMES   := entry_x86_64 handler calls ring walker powers memo rules spans send
 AGENT_OBJECTS := $(AGENT_NAMES:%=$(BUILD)/agent/%.agent.o)
 
 $(BUILD)/agent/%.agent.o: agent/%.c

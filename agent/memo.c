@@ -298,7 +298,8 @@ static inline int put_link(struct agent_memo *m, const struct memo_step *step, s
 }
 
 /* Puts the steps behind the frames of the memo, the outermost of them first. */
-static inline int put_steps(struct walker *w, struct agent_memo *m, uint32_t steps, struct outer o)
+static __attribute__((noinline)) int put_steps(struct walker *w, struct agent_memo *m,
+					       uint32_t steps, struct outer *o)
 {
 	uint64_t seed = w->channel->seed, top = m->top;
 	uint32_t frames = m->frames;
@@ -307,18 +308,18 @@ static inline int put_steps(struct walker *w, struct agent_memo *m, uint32_t ste
 		const struct memo_step *step = &w->memos->step[steps];
 		uint64_t term = agent_inverses[frames] * hash_frame(seed, step->at);
 
-		if (!put_link(m, step, &o) || !put_word(m, 0, step->slot, step->at))
+		if (!put_link(m, step, o) || !put_word(m, 0, step->slot, step->at))
 			return 0;
 		m->rule[m->words - 1] = step->rule;
 		m->owner[m->words - 1] = frames;
 		top += term;
-		o.cfa = step->slot + 8;
-		o.bp = step->bp;
+		o->cfa = step->slot + 8;
+		o->bp = step->bp;
 		m->frame[frames++] = (struct memo_frame){
-			.bp = o.bp,
+			.bp = o->bp,
 			.term = term,
 			.words = m->words,
-			.flags = (o.bp_matters ? MEMO_BP : 0) | (step->guessed ? MEMO_GUESSED : 0),
+			.flags = (o->bp_matters ? MEMO_BP : 0) | (step->guessed ? MEMO_GUESSED : 0),
 		};
 	}
 	m->frames = frames;
@@ -369,7 +370,7 @@ static __attribute__((noinline)) enum updated update(struct walker *w, struct ag
 	} else {
 		forget(m);
 	}
-	if (put_steps(w, m, path.steps, outer))
+	if (put_steps(w, m, path.steps, &outer))
 		return UPDATED;
 	forget(m);
 	return FULL;

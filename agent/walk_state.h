@@ -22,11 +22,11 @@ struct walker {
 	uint64_t floor, size; /* 8 bytes may be read at each address in [floor, floor + size) */
 	uint64_t span;        /* of memory, in which the walk has begun; 0: not known */
 	struct walk_state s;
-	uint64_t sum, power; /* the hash so far */
-	uint64_t sp;         /* at the entry of the probed function: names the stack in the ring */
-	uint64_t certain_sum, certain_power; /* as they were before the first uncertain frame */
-	uint64_t sent[3];                    /* frames that make the next record */
-	uint32_t emitted;                    /* frames given to agent_send_frame */
+	uint64_t sum;         /* the hash so far */
+	uint64_t sp;          /* at the entry of the probed function: names the stack in the ring */
+	uint64_t certain_sum; /* as it was before the first uncertain frame */
+	uint64_t sent[3];     /* frames that make the next record */
+	uint32_t emitted;     /* frames given to agent_send_frame */
 	uint32_t certain_count;
 	uint32_t count, depth; /* frames so far, and at most */
 	uint32_t steps;        /* slow steps that may still be made */

@@ -17,6 +17,7 @@
 #include "agent/abi.h"
 #include "agent/frame.h"
 #include "agent/memo.h"
+#include "agent/powers.h"
 #include "agent/send.h"
 #include "agent/walk_state.h"
 
@@ -58,7 +59,6 @@ static int begin(struct walker *w, uint64_t bp)
 	walker_limit(w, w->span, w->sp);
 	w->s = (struct walk_state){.sp = w->sp, .bp = bp};
 	w->sum = 0;
-	w->power = 1;
 	w->count = 0;
 	w->steps = w->depth + STEPS_MORE;
 	w->kind = UNWIND_NONE;
@@ -145,9 +145,7 @@ static int leave_slot(struct walk_state *s)
 
 static inline void count_frame(struct walker *w, uint64_t at)
 {
-	w->count++;
-	w->sum += w->power * hash_frame(w->channel->seed, at);
-	w->power *= HASH_K;
+	w->sum += agent_powers[w->count++] * hash_frame(w->channel->seed, at);
 	if (w->sending)
 		agent_send_frame(w, at);
 }
@@ -159,7 +157,6 @@ static void keep_certain(struct walker *w)
 		return;
 	w->uncertain = 1;
 	w->certain_sum = w->sum;
-	w->certain_power = w->power;
 	w->certain_count = w->count;
 }
 
@@ -171,7 +168,6 @@ static int end_walk(struct walker *w, enum walk_result result)
 	}
 	if (w->uncertain) {
 		w->sum = w->certain_sum;
-		w->power = w->certain_power;
 		w->count = w->certain_count;
 	}
 	return lost(w);
@@ -223,7 +219,7 @@ static inline __attribute__((always_inline)) void walk_fast(struct walker *w)
 	const uint64_t *rules = channel_part(w->channel, w->channel->rules);
 	const uint64_t key = w->key ^ RULE_KEY_RSP;
 	const uint64_t seed = w->channel->seed, end = w->floor + w->size + 7;
-	uint64_t sp = w->s.sp, at = w->s.pc, bp = w->s.bp, sum = w->sum, power = w->power;
+	uint64_t sp = w->s.sp, at = w->s.pc, bp = w->s.bp, sum = w->sum;
 	uint32_t count = w->count;
 
 	/* Or else the compiler adds the offset of the rules once more in each round. */
@@ -245,8 +241,7 @@ static inline __attribute__((always_inline)) void walk_fast(struct walker *w)
 				break;
 			bp = agent_load(saved, &w->faulted);
 		}
-		sum += power * hash_frame(seed, at);
-		power *= HASH_K;
+		sum += agent_powers[count] * hash_frame(seed, at);
 		sp = cfa;
 		at = pc;
 	}
@@ -254,7 +249,6 @@ static inline __attribute__((always_inline)) void walk_fast(struct walker *w)
 	w->s.pc = at;
 	w->s.bp = bp;
 	w->sum = sum;
-	w->power = power;
 	w->count = count;
 }
 
@@ -271,7 +265,7 @@ static void walk(struct walker *w, uint64_t bp)
 
 static inline uint64_t finish(const struct walker *w)
 {
-	return hash_mix(w->sum + w->power * hash_end(w->channel->seed, w->end));
+	return hash_mix(w->sum + agent_powers[w->count] * hash_end(w->channel->seed, w->end));
 }
 
 /* Puts the frames of this stack into the ring, as agent_memo_send does. */

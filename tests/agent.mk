@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 # The agent's walker, linked into the tests as it goes into a target; with sanitizers, compiled anew.
 
-AGENT_TESTED := walker memo rules spans send
+AGENT_TESTED := walker powers memo rules spans send
 AGENT_LINKED := $(AGENT_TESTED:%=$(BUILD)/agent/%$(if $(SANITIZE),,.agent).o) \
 	$(BUILD)/probe/tables.o $(BUILD)/probe/agent_rows.o
 
