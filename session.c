@@ -454,13 +454,15 @@ static int let_go(struct session *s, struct err *err)
 	while (spent < DETACH_PATIENCE_MS) {
 		if (!threads_count(tracee_threads(s->tracee)))
 			return 0;
+		if (err)
+			err_reset(err);
 		ret = tracee_stop_all(s->tracee, err);
 		if (!s->image || !s->image->probes)
 			break;
 		while ((child = tracee_take_newborn(s->tracee)))
 			release(s, child);
 		ret = probes_remove(s->image->probes, err);
-		if (ret != -EAGAIN)
+		if (ret != -EAGAIN && ret != -EBUSY)
 			break;
 		let_run(s, nap);
 		/* On a busy machine a thread may not have had a CPU in so short a time. */

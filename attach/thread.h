@@ -21,6 +21,7 @@ struct thread {
 	bool unborn;        /* told of by its parent; its first stop is still to come */
 	bool exiting;       /* has passed EVENT_EXIT */
 	bool in_vfork;      /* waits in the kernel for its vfork child and cannot be stopped */
+	bool stuck;         /* stayed in an uninterruptible wait while all others were stopped */
 	bool interrupted;   /* PTRACE_INTERRUPT was sent and its EVENT_STOP is still to come */
 	bool trap_due;      /* its int3 has been executed, and that stop is still to come */
 	bool group_stopped; /* resume means PTRACE_LISTEN */

@@ -235,6 +235,9 @@ bool tracee_note(struct tracee *tracee, pid_t tid, int status, struct tracee_eve
 	thread->regs_valid = false;
 	thread->state = THREAD_STOPPED;
 	thread->trap_due = false;
+	thread->stuck = false;
+	/* It is out of it, unless this is its beginning. */
+	thread->in_vfork = false;
 	/* Any stop clears a pending PTRACE_INTERRUPT: no other one may follow. */
 	thread->interrupted = false;
 	event->thread = thread;
@@ -249,9 +252,6 @@ bool tracee_note(struct tracee *tracee, pid_t tid, int status, struct tracee_eve
 	case EVENT_FORK:
 	case EVENT_CLONE:
 		expect_child(tracee, thread, again, &event->message);
-		break;
-	case EVENT_VFORK_DONE:
-		thread->in_vfork = false;
 		break;
 	case EVENT_EXIT:
 		thread->exiting = true;

@@ -71,9 +71,10 @@ int tracee_resume(struct tracee *tracee, struct thread *thread, int sig);
 
 /*
  * Stops every running thread. What they report meanwhile is kept for
- * tracee_next. A thread that waits in the kernel for its vfork child, or does
- * not come out of an uninterruptible wait within a second, is left: it runs no
- * code of the target. tracee_resume_all undoes it for those without a kept event.
+ * tracee_next. A thread that waits in the kernel for its vfork child, or is in an
+ * uninterruptible wait for longer than disks need, is left: it will stop before it runs
+ * any code of the target. One that gets no CPU is waited for for a second.
+ * tracee_resume_all undoes it for those without a kept event.
  */
 int tracee_stop_all(struct tracee *tracee, struct err *err);
 void tracee_resume_all(struct tracee *tracee);

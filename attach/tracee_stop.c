@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <sched.h>
 #include <signal.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
 
@@ -14,13 +15,22 @@
 #include "attach/ptrace.h"
 #include "base/clock.h"
 #include "base/vec.h"
+#include "proc/stat.h"
 #include "proc/status.h"
+#include "proc/waiting.h"
 
 /* Milliseconds in which vfork parents, which cannot be stopped, are waited for when all are let go. */
 #define LATE_TRIES 1000
 
-/* A thread in an uninterruptible wait (a dead NFS server) must not hold us for ever. */
-#define STOP_PATIENCE_NS 1000000000ULL
+/*
+ * A thread in an uninterruptible wait (a disk, a dead NFS server) must not hold us, or the
+ * target, for long. With our interrupt pending it stops before it runs any code of its own.
+ */
+#define STOP_PATIENCE_NS  1000000000ULL
+#define STUCK_PATIENCE_NS 50000000ULL
+
+/* After so long it is looked at what keeps a thread from stopping, and then this often. */
+#define LOOK_AFTER_NS 2000000ULL
 
 /* How many pending signals of a thread are looked at for a SIGTRAP, which the kernel queues at most once. */
 #define PENDING_MAX 64
@@ -31,7 +41,59 @@ static bool is_awaited(const struct tracee *tracee, const struct thread *thread)
 	/* Of a leader that has ended nothing is heard until its other threads have ended, too. */
 	if (thread->exiting && thread->tid == tracee->pid && threads_count(tracee->threads) > 1)
 		return false;
-	return thread->state != THREAD_STOPPED && !thread->in_vfork && !thread->exiting;
+	return thread->state != THREAD_STOPPED && !thread->in_vfork && !thread->exiting &&
+	       !thread->stuck;
+}
+
+static bool is_uninterruptible(const struct thread *thread)
+{
+	struct proc_stat stat;
+
+	return proc_stat_read(&stat, thread->tid, NULL) == 0 && stat.state == 'D';
+}
+
+/* Does it wait for its vfork child? One that was made before we came was told of by nobody. */
+static bool waits_for_child(const struct tracee *tracee, const struct thread *thread)
+{
+	struct proc_waiting waiting;
+	u64 flags;
+
+	if (proc_waiting_read(&waiting, thread->tid))
+		return false;
+	flags = waiting.argument;
+	/* The flags are the first word of its argument. */
+	if (waiting.number == SYS_clone3 &&
+	    proc_mem_read(&tracee->mem, flags, &flags, sizeof(flags)) != (ssize_t)sizeof(flags))
+		return false;
+	return waiting.number == SYS_vfork ||
+	       ((waiting.number == SYS_clone || waiting.number == SYS_clone3) &&
+		flags & CLONE_VFORK);
+}
+
+/* What keeps the others so long? */
+static void look_at_awaited(struct tracee *tracee, bool patient)
+{
+	for (u32 i = 0; i < threads_count(tracee->threads); i++) {
+		struct thread *thread = threads_at(tracee->threads, i);
+
+		if (!is_awaited(tracee, thread) || !is_uninterruptible(thread))
+			continue;
+		if (waits_for_child(tracee, thread))
+			thread->in_vfork = true;
+		else if (!patient)
+			thread->stuck = true;
+	}
+}
+
+/* Those that were once: are they still? */
+static void look_at_stuck(struct tracee *tracee)
+{
+	for (u32 i = 0; i < threads_count(tracee->threads); i++) {
+		struct thread *thread = threads_at(tracee->threads, i);
+
+		if (thread->stuck)
+			thread->stuck = is_uninterruptible(thread);
+	}
 }
 
 /* Keeps a stop that tracee_note has seen. 0 or -ENOMEM. */
@@ -138,10 +200,11 @@ static int collect(struct tracee *tracee)
 int tracee_stop_all(struct tracee *tracee, struct err *err)
 {
 	struct timespec nap = {.tv_nsec = 20000};
-	u64 start = clock_ns();
+	u64 start = clock_ns(), look = start + LOOK_AFTER_NS;
 	int awaited;
 
 	note_queued(tracee);
+	look_at_stuck(tracee);
 	for (;;) {
 		interrupt_running(tracee);
 		awaited = collect(tracee);
@@ -149,6 +212,10 @@ int tracee_stop_all(struct tracee *tracee, struct err *err)
 			return err_set(err, ENOMEM, "out of memory");
 		if (!awaited || clock_ns() - start > STOP_PATIENCE_NS)
 			return 0;
+		if (clock_ns() > look) {
+			look_at_awaited(tracee, clock_ns() - start < STUCK_PATIENCE_NS);
+			look = clock_ns() + LOOK_AFTER_NS;
+		}
 		/* They are quick, or they take long. */
 		if (clock_ns() - start > 200000)
 			nanosleep(&nap, NULL);
@@ -185,8 +252,9 @@ static bool stop_thread(struct tracee *tracee, struct thread *thread)
 	u64 deadline = clock_ns() + STOP_ONE_PATIENCE_NS;
 	int status;
 
-	if (thread->state != THREAD_RUNNING || thread->in_vfork || thread->own_process ||
-	    thread->unborn || thread->has_status || pt(PTRACE_INTERRUPT, thread->tid, 0, 0))
+	if (thread->state != THREAD_RUNNING || thread->in_vfork || thread->stuck ||
+	    thread->own_process || thread->unborn || thread->has_status ||
+	    pt(PTRACE_INTERRUPT, thread->tid, 0, 0))
 		return false;
 	thread->interrupted = true;
 	while (thread->state != THREAD_STOPPED && clock_ns() < deadline) {

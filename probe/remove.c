@@ -13,6 +13,7 @@
 #include "probe/regs_unwind_x86_64.h"
 #include "probe/stack_scan.h"
 #include "proc/maps.h"
+#include "proc/waiting.h"
 
 /* It has not executed the instruction. */
 void probes_undo_trap(struct probes *probes, struct thread *thread)
@@ -51,9 +52,9 @@ static int clear_thread(struct probes *probes, struct thread *thread)
 {
 	int ret;
 
-	/* One that waits in the kernel for its vfork child, or that is ending, is in nobody's slot. */
+	/* One that waits in the kernel is looked at there: see waits_inside. */
 	if (thread->state != THREAD_STOPPED)
-		return thread->in_vfork || thread->exiting ? 0 : -EBUSY;
+		return thread->in_vfork || thread->stuck || thread->exiting ? 0 : -EBUSY;
 	ret = tracee_get_regs(thread);
 	if (ret == 0) {
 		probes_undo_trap(probes, thread);
@@ -101,6 +102,34 @@ static int is_inside(struct probes *probes, struct thread *thread, const struct 
 						regs_sp(&thread->regs), ranges, n, inside);
 }
 
+static void note_address(void *ctx, size_t number, u64 at)
+{
+	(void)number;
+	(void)at;
+	*(bool *)ctx = true;
+}
+
+/*
+ * The same for a thread that could not be stopped, since it waits in the kernel for its
+ * vfork child or for a device: what it goes on with is not known, so no address on
+ * its stack may be one of ours, not even a remnant.
+ */
+static int waits_inside(struct probes *probes, const struct thread *thread, const struct maps *maps,
+			const struct address_range *ranges, size_t n, bool *inside)
+{
+	struct proc_waiting waiting;
+	int ret = proc_waiting_read(&waiting, thread->tid);
+
+	if (ret == -ESRCH)
+		return 0;
+	if (ret || address_ranges_find(ranges, n, waiting.pc) >= 0) {
+		*inside = true;
+		return 0;
+	}
+	return stack_scan(maps, tracee_mem(probes->tracee), waiting.sp, ranges, n, note_address,
+			  inside);
+}
+
 static int somebody_inside(struct probes *probes, bool *inside)
 {
 	struct threads *threads = tracee_threads(probes->tracee);
@@ -125,7 +154,11 @@ static int somebody_inside(struct probes *probes, bool *inside)
 	for (u32 i = 0; i < threads_count(threads) && !ret && !*inside; i++) {
 		struct thread *thread = threads_at(threads, i);
 
-		if (thread->state == THREAD_STOPPED && tracee_get_regs(thread) == 0)
+		if (thread->exiting)
+			continue;
+		if (thread->state != THREAD_STOPPED)
+			ret = waits_inside(probes, thread, &maps, ranges, n, inside);
+		else if (probes->jumps && tracee_get_regs(thread) == 0)
 			ret = is_inside(probes, thread, &maps, ranges, n, inside);
 	}
 	free(ranges);
@@ -173,12 +206,8 @@ int probes_remove(struct probes *probes, struct err *err)
 	}
 	if (first || !areas_any(probes->areas))
 		return first;
-	if (probes->jumps) {
-		ret = somebody_inside(probes, &inside);
-		if (ret)
-			return ret == -ESRCH
-				       ? 0
-				       : err_sys(err, -ret, "cannot look at the target's stacks");
-	}
+	ret = somebody_inside(probes, &inside);
+	if (ret)
+		return ret == -ESRCH ? 0 : err_sys(err, -ret, "cannot look at the target's stacks");
 	return inside ? -EAGAIN : unmap(probes, err);
 }

@@ -37,6 +37,7 @@
 	X(builder)                                                                                 \
 	X(text)                                                                                    \
 	X(attach)                                                                                  \
+	X(attach_waits)                                                                            \
 	X(remote)                                                                                  \
 	X(calls)                                                                                   \
 	X(slots)                                                                                   \

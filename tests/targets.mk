@@ -66,7 +66,8 @@ TARGETS += loader libloaded_one.so libloaded_two.so
 # Must not notice: threads in blocking calls, signals of their own.
 blocked.sources := blocked.c $(talk)
 signals.sources := signals.c $(talk)
-TARGETS += blocked signals
+stuck.sources   := stuck.c $(talk)
+TARGETS += blocked signals stuck
 
 # Makes processes in every way.
 forker.sources := forker.c $(engine)

@@ -472,48 +472,6 @@ START_TEST(storm_of_children)
 }
 END_TEST
 
-/* The parent of a vfork child cannot be stopped; stop_all must not wait for it, but the child stops. */
-START_TEST(vfork_parents_are_not_waited_for)
-{
-	struct served served = {.newborns = 0};
-	struct tracee *tracee;
-	struct target target;
-	u64 longest = 0;
-
-	target_start(&target, WORDS("attach_forks", "400000", "vfork", "vfork"), NULL);
-	tracee = serve_seize(target.pid);
-	/* Those that were in a vfork before us run out; then all are known to us from the beginning. */
-	while (served.events[EVENT_VFORK] < 2)
-		serve(tracee, &served);
-	serve_for(tracee, 20, &served);
-	for (int i = 0; i < 10; i++) {
-		u64 start = clock_ns(), time;
-
-		ck_assert_int_eq(tracee_stop_all(tracee, NULL), 0);
-		time = clock_ns() - start;
-		if (time > longest)
-			longest = time;
-		assert_all_stopped(tracee);
-		tracee_resume_all(tracee);
-		serve_for(tracee, 10, &served);
-	}
-	printf("attach: stop_all with two vfork parents took up to %lu us\n",
-	       (unsigned long)longest / 1000);
-	ck_assert_msg(longest < 200000000, "stop_all took %lu ms",
-		      (unsigned long)longest / 1000000);
-	/* Nor can it be let go before it has come back. */
-	for (u32 i = 0; i < 2; i++) {
-		const struct thread *thread = threads_at(tracee_threads(tracee), 1 + i);
-
-		while (thread->in_vfork)
-			serve(tracee, &served);
-	}
-	serve_detach(tracee);
-	target_ask(&target, "progress 1", "progressed");
-	target_end(&target);
-}
-END_TEST
-
 START_TEST(launch)
 {
 	static char *const missing[] = {"/nonexistent/command", NULL};
@@ -564,7 +522,6 @@ Suite *attach_suite(void)
 	tcase_add_test(tcase, signals_in_passing);
 	tcase_add_test(tcase, group_stop);
 	tcase_add_test(tcase, storm_of_children);
-	tcase_add_test(tcase, vfork_parents_are_not_waited_for);
 	tcase_add_test(tcase, launch);
 	suite_add_tcase(suite, tcase);
 	return suite;

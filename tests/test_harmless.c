@@ -354,6 +354,38 @@ START_TEST(attach_to_a_stopped_process)
 }
 END_TEST
 
+/* A thread in an uninterruptible wait: everything goes on without it, and nothing is left behind. */
+START_TEST(a_stuck_thread)
+{
+	struct target target;
+	struct memattach m;
+	char *before;
+
+	target_start(&target, WORDS("stuck"), NULL);
+	target_say(&target, "stick");
+	if (strcmp(target_hear(&target), "stuck") != 0) {
+		printf("harmless: skipped: no userfaultfd here\n");
+		target_end(&target);
+		return;
+	}
+	target_ask(&target, "work", "worked");
+	before = process_image(target.pid, false);
+	memattach_attach(&m, target.pid, NULL);
+	target_ask(&target, "work", "worked");
+	memattach_stop(&m);
+	memattach_cleanup(&m);
+	assert_same_image(before, process_image(target.pid, false));
+	target_ask(&target, "work", "worked");
+	/* It comes out of it while it is traced. */
+	memattach_attach(&m, target.pid, NULL);
+	target_ask(&target, "free", "free");
+	target_ask(&target, "work", "worked");
+	memattach_stop(&m);
+	memattach_cleanup(&m);
+	target_end(&target);
+}
+END_TEST
+
 /* Another tracer finds nothing in its way afterwards. */
 START_TEST(gdb_can_attach_afterwards)
 {
@@ -469,6 +501,7 @@ static void add(TCase *tcase, enum probe_mode mode)
 	tcase_add_test(tcase, signals_come_as_they_were_sent);
 	tcase_add_test(tcase, stop_and_continue);
 	tcase_add_test(tcase, attach_to_a_stopped_process);
+	tcase_add_test(tcase, a_stuck_thread);
 	tcase_add_test(tcase, gdb_can_attach_afterwards);
 	tcase_add_test(tcase, target_killed_at_any_moment);
 	tcase_add_test(tcase, memattach_ended_at_any_moment);

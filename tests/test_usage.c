@@ -15,6 +15,7 @@
 #include "proc/cgroup.h"
 #include "proc/smaps.h"
 #include "proc/stack_pointers.h"
+#include "proc/waiting.h"
 #include "proc/usage.h"
 #include "tests/forked.h"
 #include "tests/suites.h"
@@ -130,6 +131,29 @@ START_TEST(stack_pointer_of_samples)
 	ck_assert_uint_eq(pointer, 0x10);
 	for (size_t i = 0; i < ARRAY_SIZE(none); i++)
 		ck_assert(!stack_pointer_parse(none[i], strlen(none[i]), &pointer));
+}
+END_TEST
+
+/* Of that file what tells where a thread waits, and in which call. */
+START_TEST(where_a_thread_waits)
+{
+	static const char call[] = "58 0x4111 0x2 0x3 0x4 0x5 0x6 0x7ffd2a1c3e08 0x7f2b1c0de4b6\n";
+	static const char fault[] = "-1 0x10 0x20\n";
+	struct proc_waiting w;
+
+	ck_assert_int_eq(proc_waiting_parse(&w, call, strlen(call)), 0);
+	ck_assert_int_eq(w.number, 58);
+	ck_assert_uint_eq(w.argument, 0x4111);
+	ck_assert_uint_eq(w.sp, 0x7ffd2a1c3e08);
+	ck_assert_uint_eq(w.pc, 0x7f2b1c0de4b6);
+	ck_assert_int_eq(proc_waiting_parse(&w, fault, strlen(fault)), 0);
+	ck_assert_int_eq(w.number, -1);
+	ck_assert_uint_eq(w.sp, 0x10);
+	ck_assert_uint_eq(w.pc, 0x20);
+	ck_assert_int_eq(proc_waiting_parse(&w, "running\n", 8), -EAGAIN);
+	/* Cut off anywhere before the last number it is refused. */
+	for (size_t len = 0; len < strlen(call) - strlen("7f2b1c0de4b6\n"); len++)
+		ck_assert_int_eq(proc_waiting_parse(&w, call, len), -EINVAL);
 }
 END_TEST
 
@@ -445,6 +469,7 @@ Suite *usage_suite(void)
 	tcase_add_test(tcase, smaps_of_garbage);
 	tcase_add_test(tcase, smaps_rollup_has_no_kinds);
 	tcase_add_test(tcase, stack_pointer_of_samples);
+	tcase_add_test(tcase, where_a_thread_waits);
 	tcase_add_test(tcase, usage_by_kind);
 	tcase_add_test(tcase, cgroup_paths);
 	tcase_add_test(tcase, cgroup_mounts);

@@ -14,6 +14,7 @@
 #include "proc/exe.h"
 #include "proc/smaps.h"
 #include "proc/stack_pointers.h"
+#include "proc/waiting.h"
 #include "proc/stat.h"
 #include "proc/status.h"
 
@@ -71,6 +72,7 @@ int LLVMFuzzerTestOneInput(const u8 *data, size_t size)
 	const char *text = (const char *)data + 1;
 	struct exe_kind kind;
 	char words[64];
+	struct proc_waiting waiting;
 	u64 pointer;
 
 	if (size == 0)
@@ -88,6 +90,7 @@ int LLVMFuzzerTestOneInput(const u8 *data, size_t size)
 		break;
 	case 3:
 		stack_pointer_parse(text, size, &pointer);
+		proc_waiting_parse(&waiting, text, size);
 		if (exe_kind_parse(text, size, &kind) == 0)
 			exe_kind_text(&kind, words, sizeof(words));
 		break;
