@@ -166,6 +166,12 @@ static const char *simple_reason(const struct probe_function *function, const st
 	return NULL;
 }
 
+/* Whether the agent is returned to when the call has ended. */
+static bool is_wrapped(const struct call_spec *spec)
+{
+	return spec->kind != CALL_FREE || spec->nests;
+}
+
 bool jump_plan_is_safe(const struct jump_plan *plan, const struct probe_function *function,
 		       const struct breakpoint *bp, bool *leaf, const char **why)
 {
@@ -200,6 +206,11 @@ bool jump_plan_is_safe(const struct jump_plan *plan, const struct probe_function
 	q.available = (size_t)n;
 	if (!jump_is_safe(&q, why))
 		return false;
+	if (function->custom && is_wrapped(&function->spec) &&
+	    !jump_calls_only(&q, plan->known, plan->known_n)) {
+		*why = "it calls other functions, which might switch to another stack";
+		return false;
+	}
 	calls = jump_calls_any(&q, plan->probed, plan->probed_n);
 	*leaf = calls == JUMP_CALLS_NOTHING || (calls == JUMP_CALLS_OTHERS && !function->custom &&
 						function->spec.kind != CALL_REALLOC);

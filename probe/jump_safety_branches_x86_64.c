@@ -139,25 +139,49 @@ static bool leaves(const struct jump_question *q, const ZydisDecoder *decoder,
 	return true;
 }
 
-enum jump_calls jump_calls_any(const struct jump_question *q, const u64 *targets, size_t n)
+/* How many calls and jumps lead out of the function, and how many of them to one of the targets. */
+struct ways_out {
+	u32 all, to_targets;
+};
+
+/* False: not all of its bytes are instructions. */
+static bool count_ways_out(const struct jump_question *q, const u64 *targets, size_t n,
+			   struct ways_out *ways)
 {
-	enum jump_calls result = JUMP_CALLS_NOTHING;
 	u64 size = jump_function_size(q), target;
 	struct jump_insn insn;
 	ZydisDecoder decoder;
 
+	*ways = (struct ways_out){0};
 	if (q->available < size ||
 	    ZYAN_FAILED(
 		    ZydisDecoderInit(&decoder, ZYDIS_MACHINE_MODE_LONG_64, ZYDIS_STACK_WIDTH_64)))
-		return JUMP_CALLS_OTHERS;
+		return false;
 	for (u64 at = 0; at < size; at += insn.z.length) {
 		if (!jump_decode(&decoder, q->code + at, size - at, q->address + at, &insn))
-			return JUMP_CALLS_OTHERS;
+			return false;
 		if (!leaves(q, &decoder, &insn, &target))
 			continue;
+		ways->all++;
 		if (target && jump_is_one_of(targets, n, target))
-			return JUMP_CALLS_ONE;
-		result = JUMP_CALLS_OTHERS;
+			ways->to_targets++;
 	}
-	return result;
+	return true;
+}
+
+enum jump_calls jump_calls_any(const struct jump_question *q, const u64 *targets, size_t n)
+{
+	struct ways_out ways;
+	bool whole = count_ways_out(q, targets, n, &ways);
+
+	if (ways.to_targets)
+		return JUMP_CALLS_ONE;
+	return whole && !ways.all ? JUMP_CALLS_NOTHING : JUMP_CALLS_OTHERS;
+}
+
+bool jump_calls_only(const struct jump_question *q, const u64 *targets, size_t n)
+{
+	struct ways_out ways;
+
+	return count_ways_out(q, targets, n, &ways) && ways.all == ways.to_targets;
 }

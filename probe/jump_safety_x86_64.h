@@ -72,4 +72,11 @@ enum jump_calls {
  */
 enum jump_calls jump_calls_any(const struct jump_question *q, const u64 *targets, size_t n);
 
+/*
+ * Whether all that the function calls, or goes on to by a jump, is among the n targets,
+ * ascending. Another one might switch to another stack, and come back whenever it likes:
+ * a frame of ours in between has to be there then. Of q the same counts as above.
+ */
+bool jump_calls_only(const struct jump_question *q, const u64 *targets, size_t n);
+
 #endif

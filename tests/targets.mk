@@ -81,6 +81,10 @@ TARGETS += fork_within
 pool.sources := pool.c $(engine)
 TARGETS += pool
 
+# Its allocator switches to another stack.
+fibers.sources := fibers.c $(talk)
+TARGETS += fibers
+
 # Its allocator's calls are left by longjmp.
 leaper.sources := leaper.c truth.c $(talk)
 leaper.flags   := -fno-builtin

@@ -194,6 +194,26 @@ START_TEST(allocator_of_ones_own)
 }
 END_TEST
 
+/* The stack that a call is on may be put aside, and be gone on with when memattach has long left. */
+START_TEST(fibers)
+{
+	struct target target;
+	struct memattach m;
+
+	target_start(&target, WORDS("fibers"), NULL);
+	target_ask(&target, "enter", "inside");
+	target_ask(&target, "leave", "left");
+	for (int i = 0; i < 3; i++) {
+		memattach_attach(&m, target.pid, WORDS("--alloc", "fiber_alloc:size=1"));
+		target_ask(&target, "enter", "inside");
+		memattach_stop(&m);
+		memattach_cleanup(&m);
+		target_ask(&target, "leave", "left");
+	}
+	target_end(&target);
+}
+END_TEST
+
 /* Without the options the pool is what it is to malloc: its callers hold nothing of their own. */
 START_TEST(allocator_unknown_to_us)
 {
@@ -248,6 +268,7 @@ static void add(TCase *tcase, enum probe_mode mode)
 {
 	tcase_add_loop_test(tcase, attached, 0, SETUPS);
 	tcase_add_test(tcase, allocator_of_ones_own);
+	tcase_add_test(tcase, fibers);
 	if (mode == PROBE_AUTO) {
 		tcase_add_loop_test(tcase, unknown_names, 0, 6);
 		return;

@@ -13,7 +13,6 @@
 #include "tests/suites.h"
 
 static const char *const modes[] = {"trap", "jump"};
-static const char *const allocator[] = {"--alloc", "within_alloc", "--free", "within_free", NULL};
 
 START_TEST(born_within_an_allocator)
 {
@@ -24,7 +23,7 @@ START_TEST(born_within_an_allocator)
 	memattach_probe_by(modes[_i]);
 	target_start(&target, WORDS("fork_within"), NULL);
 	before = process_image(target.pid, false);
-	memattach_attach(&m, target.pid, allocator);
+	memattach_attach(&m, target.pid, NULL);
 	target_ask(&target, "within 100", "forked");
 	memattach_stop(&m);
 	memattach_cleanup(&m);

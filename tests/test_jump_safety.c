@@ -465,6 +465,35 @@ START_TEST(calls)
 }
 END_TEST
 
+START_TEST(calls_of_known_functions)
+{
+	u64 targets[] = {at(js_plain), at(js_args_7)};
+	const struct {
+		const u8 *start, *end;
+		bool known;
+	} cases[] = {
+		{js_plain, js_plain_end, true},
+		{js_five, js_five_end, true},
+		{js_args_6, js_args_6_end, true},
+		{js_calls_plt, js_calls_plt_end, true},
+		{js_jumps_plt, js_jumps_plt_end, true},
+		{js_calls_got, js_calls_got_end, true},
+		/* One call of something else is enough. */
+		{js_args_7_late, js_args_7_late_end, false},
+		{js_calls_register, js_calls_register_end, false},
+		{js_vtable_jump, js_vtable_jump_end, false},
+		{js_cold, js_cold_end, false},
+		{js_garbage, js_garbage_end, false},
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		struct jump_question q = question(cases[i].start, cases[i].end);
+
+		ck_assert_msg(jump_calls_only(&q, targets, 2) == cases[i].known, "case %zu", i);
+	}
+}
+END_TEST
+
 Suite *jump_safety_suite(void)
 {
 	Suite *suite = suite_create("jump_safety");
@@ -481,6 +510,7 @@ Suite *jump_safety_suite(void)
 	tcase_add_test(tcase, branches_to_neighbours);
 	tcase_add_test(tcase, speed_of_the_search);
 	tcase_add_test(tcase, calls);
+	tcase_add_test(tcase, calls_of_known_functions);
 	suite_add_tcase(suite, tcase);
 	return suite;
 }

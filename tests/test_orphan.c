@@ -257,7 +257,7 @@ START_TEST(remnants_on_the_stack)
 	orphans_adopt();
 	target_start(&target, WORDS("fork_within"), NULL);
 	before = orphans_image(&target);
-	memattach_attach(&m, target.pid, WORDS("--alloc", "within_alloc", "--free", "within_free"));
+	memattach_attach(&m, target.pid, NULL);
 	target_ask(&target, "work 1000", "worked");
 	target_ask(&target, "remnant", "waiting");
 	kill(m.pid, SIGKILL);
@@ -284,7 +284,7 @@ START_TEST(a_call_that_lasts)
 	orphans_adopt();
 	target_start(&target, WORDS("fork_within"), NULL);
 	before = orphans_image(&target);
-	memattach_attach(&m, target.pid, WORDS("--alloc", "within_alloc", "--free", "within_free"));
+	memattach_attach(&m, target.pid, NULL);
 	target_ask(&target, "work 1000", "worked");
 	target_ask(&target, "inside", "inside");
 	kill(m.pid, SIGKILL);

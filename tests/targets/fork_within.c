@@ -4,13 +4,13 @@
  * returns from what it is in, allocates and frees blocks, whose contents it checks,
  * and ends with status 7.
  *
- *	within N	N children by within_alloc, in the middle of it	-> "forked"
+ *	within N	N children by je_malloc, in the middle of it	-> "forked"
  *	signal N	N children by a handler of signals that come while the process
  *			allocates and frees as fast as it can	-> "forked"
  *	work N		N rounds of allocating and freeing		-> "worked"
- *	inside		calls within_alloc, which waits there		-> "inside"
+ *	inside		calls je_malloc, which waits there		-> "inside"
  *			until the next line				-> "outside"
- *	remnant		waits in a function whose frame is where within_alloc was just
+ *	remnant		waits in a function whose frame is where je_malloc was just
  *			before, left by longjmp				-> "waiting"
  *			until the next line				-> "done"
  *	quit		or end of file: the end, status 0
@@ -31,7 +31,7 @@
 
 static volatile sig_atomic_t wanted; /* children that are still to be made */
 static volatile sig_atomic_t in_child;
-static int waits, leaves; /* in within_alloc */
+static int waits, leaves; /* in je_malloc */
 static jmp_buf way_out;
 
 static void work(long rounds)
@@ -87,8 +87,8 @@ static pid_t fork_now(void)
 
 static volatile pid_t child;
 
-/* An allocator that only this program knows, and that forks. */
-NOINLINE void *within_alloc(size_t size)
+/* An allocator by its name, so that its calls are wrapped; and it forks. */
+NOINLINE void *je_malloc(size_t size)
 {
 	void *p = malloc(size);
 
@@ -103,7 +103,7 @@ NOINLINE void *within_alloc(size_t size)
 	return p;
 }
 
-NOINLINE void within_free(void *p)
+NOINLINE void je_free(void *p)
 {
 	free(p);
 }
@@ -114,10 +114,10 @@ static void within(int n)
 		void *p;
 
 		wanted = 1;
-		p = within_alloc(100);
+		p = je_malloc(100);
 		wanted = 0;
 		memset(p, 1, 100);
-		within_free(p);
+		je_free(p);
 		if (in_child)
 			end_child();
 		wait_for(child);
@@ -128,19 +128,19 @@ static void within(int n)
 static void inside(void)
 {
 	waits = 1;
-	within_free(within_alloc(10));
+	je_free(je_malloc(10));
 	waits = 0;
 	say("outside");
 }
 
-/* Leaves calls of within_alloc by longjmp: nobody has written over what they left on the stack. */
+/* Leaves calls of je_malloc by longjmp: nobody has written over what they left on the stack. */
 NOINLINE static void litter(void)
 {
 	volatile int left = 0;
 
 	setjmp(way_out);
 	leaves = left++ < 3;
-	within_free(within_alloc(10));
+	je_free(je_malloc(10));
 }
 
 NOINLINE static void remnant(void)
