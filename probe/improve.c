@@ -10,6 +10,7 @@
 #include "probe/agent_rows.h"
 #include "probe/mixed.h"
 #include "probe/probes_internal.h"
+#include "proc/status.h"
 
 /* Ids of areas among those of modules, which are small. */
 #define FIRST_AREA_ID 0x10000U
@@ -114,6 +115,22 @@ void probes_publish(struct probes *probes)
 		tables_publish(tables);
 }
 
+/*
+ * The agent goes on with a function by a return to where nobody has called from, and a signal
+ * frame of ours has no counterpart on a shadow stack.
+ */
+static bool has_shadow_stacks(const struct probes *probes)
+{
+	struct threads *threads = tracee_threads(probes->tracee);
+	struct proc_status status;
+
+	for (u32 i = 0; i < threads_count(threads); i++)
+		if (proc_status_read(&status, threads_at(threads, i)->tid, NULL) == 0 &&
+		    status.shadow_stack)
+			return true;
+	return false;
+}
+
 /* The channel, and in it what is mapped. */
 static int open_channel(struct probes *probes, struct thread *thread, struct err *err)
 {
@@ -124,6 +141,9 @@ static int open_channel(struct probes *probes, struct thread *thread, struct err
 		return 0;
 	if (!threads_count(threads))
 		return -ESRCH;
+	if (has_shadow_stacks(probes))
+		return err_set(err, EOPNOTSUPP,
+			       "the processor checks the target's returns (shadow stacks)");
 	ret = jumps_open(probes->jumps, thread ? thread : threads_at(threads, 0), err);
 	if (ret == 0)
 		probes_fill_filter(probes);

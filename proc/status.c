@@ -89,6 +89,18 @@ static bool read_set_line(struct proc_status *status, struct scan *s)
 	return true;
 }
 
+/* Of x86_Thread_features:	shstk wrss */
+static bool has_shadow_stack(struct scan *s)
+{
+	for (scan_blanks(s); s->p < s->end; scan_blanks(s)) {
+		if (scan_word(s, "shstk"))
+			return true;
+		while (s->p < s->end && *s->p != ' ' && *s->p != '\t')
+			s->p++;
+	}
+	return false;
+}
+
 /* State:	S (sleeping); Tgid:	5581; TracerPid:	0; Threads:	4; Seccomp:	2 */
 static void read_identity_line(struct proc_status *status, struct scan *s)
 {
@@ -113,6 +125,8 @@ static void read_identity_line(struct proc_status *status, struct scan *s)
 		status->no_new_privs = read_number(s, 10) != 0;
 	} else if (scan_word(s, "Threads:")) {
 		status->threads = (u32)read_number(s, 10);
+	} else if (scan_word(s, "x86_Thread_features:")) {
+		status->shadow_stack = has_shadow_stack(s);
 	}
 }
 

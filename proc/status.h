@@ -19,6 +19,7 @@ struct proc_status {
 	u64 sig_pending, shared_pending, sig_blocked, sig_ignored,
 		sig_caught; /* bit n-1: signal n */
 	u64 cap_effective, cap_permitted;
+	bool shadow_stack; /* returns are checked against a second stack (Linux 6.6) */
 };
 
 /*

@@ -62,6 +62,32 @@ START_TEST(status_of_a_sample)
 	ck_assert_uint_eq(s.cap_effective, 0x80000);
 	ck_assert(s.no_new_privs);
 	ck_assert_uint_eq(s.seccomp, 2);
+	ck_assert(!s.shadow_stack);
+}
+END_TEST
+
+/* What is locked is not what is there. */
+START_TEST(status_of_shadow_stacks)
+{
+	static const struct {
+		const char *text;
+		bool shadow_stack;
+	} cases[] = {
+		{"State:\tS\nx86_Thread_features:\tshstk \nx86_Thread_features_locked:\t\n", true},
+		{"State:\tS\nx86_Thread_features:\tshstk wrss", true},
+		{"State:\tS\nx86_Thread_features:\twrss shstk \n", true},
+		{"State:\tS\nx86_Thread_features:\t\nx86_Thread_features_locked:\tshstk wrss \n",
+		 false},
+		{"State:\tS\nx86_Thread_features:", false},
+		{"State:\tS\n", false},
+	};
+	struct proc_status s;
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		ck_assert_int_eq(proc_status_parse(&s, cases[i].text, strlen(cases[i].text), NULL),
+				 0);
+		ck_assert_msg(s.shadow_stack == cases[i].shadow_stack, "case %zu", i);
+	}
 }
 END_TEST
 
@@ -292,6 +318,7 @@ Suite *proc_suite(void)
 	TCase *tcase = tcase_create("proc");
 
 	tcase_add_test(tcase, status_of_a_sample);
+	tcase_add_test(tcase, status_of_shadow_stacks);
 	tcase_add_test(tcase, status_of_garbage);
 	tcase_add_test(tcase, status_of_a_process);
 	tcase_add_test(tcase, stat_of_samples);
