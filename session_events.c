@@ -52,7 +52,7 @@ static int arrived_stack(void *ctx, const u64 *pcs, u32 n, enum unwind_end end, 
 
 static void soon(void *ctx, u64 address)
 {
-	const struct image *image = ctx;
+	struct image *image = ctx;
 
 	ledger_prefetch(image->ledger, address);
 }
