@@ -236,6 +236,8 @@ static void update_modules(struct image *image, struct thread *thread)
 	bool stop = probes_reader(image->probes) != NULL;
 	struct err err = ERR_INIT;
 
+	if (stop)
+		image_prepare(image);
 	if (stop && tracee_stop_all(image->tracee, &err))
 		log_warn(&image->config->log, "%s", err.msg);
 	/* What was recorded so far was so among the modules as they were. */

@@ -7,6 +7,7 @@
 #include <time.h>
 
 #include "base/clock.h"
+#include "base/vec.h"
 #include "proc/maps.h"
 #include "session_scan.h"
 
@@ -77,8 +78,49 @@ void image_destroy(struct image *image)
 		free((char *)image->candidates[i].name);
 	free(image->candidates);
 	free(image->known);
+	free(image->barren);
 	free(image->allocators);
 	free(image);
+}
+
+static bool is_barren(const struct image *image, const struct module *module)
+{
+	for (size_t i = 0; i < image->barren_n; i++)
+		if (image->barren[i].start == module->start &&
+		    image->barren[i].inode == module->inode && image->barren[i].dev == module->dev)
+			return true;
+	return false;
+}
+
+static void prepare_module(struct image *image, const struct module *module)
+{
+	const struct module *known = modules_at(image->modules, module->text_start);
+
+	if (module->fd < 0 || (known && known->start == module->start &&
+			       known->inode == module->inode && known->dev == module->dev))
+		return;
+	unwinder_prepare(image->unwinder, module->fd);
+	if (scan_is_barren(image, module) &&
+	    vec_reserve((void **)&image->barren, &image->barren_cap, image->barren_n + 1,
+			sizeof(*image->barren)) == 0)
+		image->barren[image->barren_n++] =
+			(struct barren_module){module->start, module->inode, module->dev};
+}
+
+void image_prepare(struct image *image)
+{
+	struct modules *modules = modules_create(image->pid, NULL);
+	struct maps maps;
+	bool changed;
+
+	image->barren_n = 0;
+	if (modules && maps_read(&maps, image->pid, NULL) == 0) {
+		if (modules_update(modules, &maps, &changed, NULL) == 0)
+			for (u32 id = 1; id <= modules_count(modules); id++)
+				prepare_module(image, modules_get(modules, id));
+		maps_deinit(&maps);
+	}
+	modules_destroy(modules);
 }
 
 static int add_module(struct image *image, const struct module *module, struct err *err)
@@ -97,7 +139,9 @@ static int add_module(struct image *image, const struct module *module, struct e
 	if (ret == 0 && image->probes)
 		ret = probes_module_added(image->probes, module->id, module->start, module->end,
 					  err);
-	return ret ? ret : scan_module(image, module, err);
+	if (ret == 0 && !is_barren(image, module))
+		ret = scan_module(image, module, err);
+	return ret;
 }
 
 static void remove_module(struct image *image, const struct module *module)
@@ -177,6 +221,7 @@ int image_update(struct image *image, struct err *err)
 	if (ret || !changed)
 		return ret;
 	ret = apply_changes(image, err);
+	image->barren_n = 0;
 	if (ret)
 		return ret;
 	find_rendezvous(image);

@@ -39,6 +39,11 @@ struct image {
 	struct probe_function *candidates; /* own their names */
 	size_t candidates_n, candidates_cap;
 	u32 scanned;
+	/* Modules that are about to be added, and have no allocators. */
+	struct barren_module {
+		u64 start, inode, dev;
+	} * barren;
+	size_t barren_n, barren_cap;
 	u32 *known; /* for each module id: was it mapped when we last looked */
 	size_t known_cap;
 	const char **allocators;
@@ -69,6 +74,12 @@ void image_destroy(struct image *image);
  * forgotten with their breakpoints. 0 or -errno.
  */
 int image_update(struct image *image, struct err *err);
+
+/*
+ * Before image_update with all threads stopped: does what is slow about it, for the modules
+ * that have come, while they run. But no module may come or go between the two.
+ */
+void image_prepare(struct image *image);
 
 /*
  * Plants the breakpoints of all allocators known so far, in a seized process.

@@ -269,6 +269,42 @@ int scan_module(struct image *image, const struct module *module, struct err *er
 	return ret ? err_set(err, -ret, "out of memory") : 0;
 }
 
+struct dry_scan {
+	const struct session_config *config;
+	const struct module *module;
+};
+
+/* Not 0: this symbol counts. */
+static int visit_dry(void *ctx, const struct elf_symbol *symbol)
+{
+	const struct dry_scan *scan = ctx;
+	enum allocator_group group;
+	bool is_malloc;
+
+	if (!in_text(scan->module, symbol->address) || symbol->is_ifunc)
+		return 0;
+	for (size_t i = 0; i < scan->config->customs_n; i++) {
+		const struct custom_spec *custom = &scan->config->customs[i];
+
+		if (custom->name && strcmp(custom->name, symbol->name) == 0)
+			return 1;
+	}
+	return allocator_is_glibc_internal(symbol->name) ||
+	       allocator_find(symbol->name, &group, &is_malloc);
+}
+
+bool scan_is_barren(const struct image *image, const struct module *module)
+{
+	struct dry_scan scan = {.config = image->config, .module = module};
+
+	/* An offset is looked up elsewhere. */
+	for (size_t i = 0; i < image->config->customs_n; i++)
+		if (!image->config->customs[i].name)
+			return false;
+	return module->fd >= 0 && !module->is_vdso &&
+	       elf_symbols_visit(module, visit_dry, &scan) == 0;
+}
+
 void scan_forget(struct image *image, u32 module)
 {
 	size_t kept = 0;

@@ -35,6 +35,7 @@ struct unwind_backend {
 	void (*destroy)(void *impl); /* takes NULL */
 	int (*add_module)(void *impl, const struct unwind_module *module, struct err *err);
 	void (*remove_module)(void *impl, u32 id);
+	void (*prepare)(void *impl, int fd); /* NULL: there is nothing to prepare */
 	/* NULL where there are no rows. */
 	int (*rows)(const void *impl, u32 id, struct unwind_rows *rows);
 	int (*add_rows)(void *impl, u32 id, u64 start, u64 end, const struct unwind_rows *rows,

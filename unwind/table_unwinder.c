@@ -140,6 +140,16 @@ static int table_add(void *impl, const struct unwind_module *module, struct err 
 	return u->libdw ? libdw_unwinder_add_module(u->libdw, module, err) : 0;
 }
 
+/* The cache keeps it although nobody uses it yet. */
+static void table_prepare(void *impl, int fd)
+{
+	struct table_unwinder *u = impl;
+	const struct unwind_table *table = table_cache_get(u->tables, fd);
+
+	if (table)
+		table_cache_put(u->tables, table);
+}
+
 static int table_add_rows(void *impl, u32 id, u64 start, u64 end, const struct unwind_rows *rows,
 			  struct err *err)
 {
@@ -436,6 +446,7 @@ const struct unwind_backend unwind_table_backend = {
 	.destroy = table_destroy,
 	.add_module = table_add,
 	.remove_module = table_remove,
+	.prepare = table_prepare,
 	.rows = table_rows,
 	.add_rows = table_add_rows,
 	.walk = table_walk,

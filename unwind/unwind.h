@@ -58,6 +58,12 @@ int unwinder_add_module(struct unwinder *unwinder, const struct unwind_module *m
 			struct err *err);
 void unwinder_remove_module(struct unwinder *unwinder, u32 id);
 
+/*
+ * A module with this ELF file will be added soon: does what is slow about that now.
+ * What is prepared for more than some dozens of modules at a time is done again.
+ */
+void unwinder_prepare(struct unwinder *unwinder, int fd);
+
 struct unwind_row;
 
 /* The compiled unwind information of a module: rows of unwind/table.h. */

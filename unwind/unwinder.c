@@ -54,6 +54,12 @@ void unwinder_remove_module(struct unwinder *u, u32 id)
 	u->ops->remove_module(u->impl, id);
 }
 
+void unwinder_prepare(struct unwinder *u, int fd)
+{
+	if (u->ops->prepare)
+		u->ops->prepare(u->impl, fd);
+}
+
 int unwinder_rows(const struct unwinder *u, u32 id, struct unwind_rows *rows)
 {
 	return u->ops->rows ? u->ops->rows(u->impl, id, rows) : -ENOENT;
