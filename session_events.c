@@ -29,11 +29,30 @@ static bool is_code(void *ctx, u64 address, u32 *id)
 	return true;
 }
 
+/* How often it is looked at whether the books are full: at breakpoints a batch is one event. */
+#define LOOK_BATCHES 64
+
+static const char full_reason[] =
+	"memattach has reached its limit of memory, half of what there is: a target with more "
+	"live blocks or call stacks needs --sample";
+
+/* There is no room for another one. */
+static int lost_stack(struct image *image, u32 *id)
+{
+	static const u64 frame = FRAME_CUT_LOST;
+
+	image->lost_events++;
+	image->lost_why = full_reason;
+	return stacks_intern(image->stacks, &frame, 1, id);
+}
+
 static int stack(void *ctx, const u64 *pcs, u32 n, enum unwind_end end, u32 *id)
 {
 	struct image *image = ctx;
 	u64 frames[UNWIND_MAX_DEPTH + 1];
 
+	if (image->full && n)
+		return lost_stack(image, id);
 	for (u32 i = 0; i < n; i++) {
 		const struct module *module = modules_at(image->modules, pcs[i]);
 
@@ -46,7 +65,12 @@ static int stack(void *ctx, const u64 *pcs, u32 n, enum unwind_end end, u32 *id)
 
 static int arrived_stack(void *ctx, const u64 *pcs, u32 n, enum unwind_end end, u64 sp, u32 *id)
 {
+	const struct image *image = ctx;
+
 	(void)sp;
+	/* Its hash, which has a place of its own, is not to be remembered either. */
+	if (image->full)
+		return -ENOSPC;
 	return stack(ctx, pcs, n, end, id);
 }
 
@@ -104,6 +128,9 @@ static void batch(void *ctx)
 	struct image *image = ctx;
 
 	image->event_time = image_now(image);
+	if (image->looked++ % LOOK_BATCHES == 0)
+		image->full = ledger_memory(image->ledger) + stacks_memory(image->stacks) >
+			      image->books_max;
 }
 
 static void enter(void *ctx)
@@ -138,6 +165,10 @@ static int allocated(struct image *image, const struct heap_event *event, u32 no
 		.time = now,
 	};
 
+	if (__builtin_expect(image->full, 0) && !ledger_has(image->ledger, block.address)) {
+		lost(image, full_reason);
+		return 0;
+	}
 	return ledger_alloc(image->ledger, &block, event->thread);
 }
 

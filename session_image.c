@@ -4,15 +4,33 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "base/clock.h"
 #include "base/vec.h"
 #include "proc/maps.h"
 #include "session_scan.h"
 
+/*
+ * The target decides how much there is to remember, and may be hostile: half of the machine's
+ * memory, or of what we are limited to, and no more.
+ */
+static size_t most_memory(void)
+{
+	size_t pages = (size_t)sysconf(_SC_PHYS_PAGES), max;
+	struct rlimit limit;
+
+	max = pages * (size_t)sysconf(_SC_PAGESIZE);
+	if (getrlimit(RLIMIT_AS, &limit) == 0 && limit.rlim_cur < max)
+		max = limit.rlim_cur;
+	return max / 2;
+}
+
 static int create_books(struct image *image, struct err *err)
 {
+	image->books_max = most_memory();
 	image->ledger = ledger_create(err);
 	if (image->ledger)
 		ledger_set_sample(image->ledger, image->config->sample);
@@ -335,6 +353,8 @@ void image_finish(struct image *image)
 {
 	consumer_stop(&image->consumer, image_is_gone(image));
 	image_note_losses(image);
+	if (image->lost_events + image->lost_in_ring && image->lost_why)
+		log_warn(&image->config->log, "events were lost: %s", image->lost_why);
 }
 
 bool image_is_gone(const struct image *image)

@@ -52,8 +52,11 @@ struct image {
 	struct probes *probes;
 	u64 libc_low, libc_high; /* where glibc's malloc has its code; 0, 0: there is none */
 	struct consumer consumer;
-	u32 event_time; /* ms, of the events that are being applied */
-	bool throws;    /* some module can throw exceptions */
+	size_t books_max; /* bytes that ledger and stacks may have */
+	bool full;        /* they have them: nothing is added */
+	u32 looked;       /* batches since that was looked at */
+	u32 event_time;   /* ms, of the events that are being applied */
+	bool throws;      /* some module can throw exceptions */
 	u64 lost_events;
 	u64 lost_in_ring;
 	const char *lost_why;

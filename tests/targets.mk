@@ -93,6 +93,8 @@ TARGETS += leaper
 # Has no allocator at all.
 noalloc.sources := noalloc.c
 noalloc.flags   := -nostdlib -static -fno-stack-protector
+hoard.sources   := hoard.c $(talk)
+TARGETS += hoard
 # Leaks on purpose.
 leak_cpp.sources := leak_cpp.cc $(talk)
 leak_cpp.flags   := -lstdc++

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -324,6 +325,43 @@ START_TEST(capture_fits_its_schema)
 }
 END_TEST
 
+#ifdef __SANITIZE_ADDRESS__
+#define MEMORY_MAX 0 /* its own needs are beyond any limit */
+#else
+#define MEMORY_MAX (360UL << 20)
+#endif
+
+/* There is more to remember than there may be memory for: it is said, and the run goes on. */
+START_TEST(memory_is_limited)
+{
+	struct rlimit before, limit;
+	struct target target;
+	struct memattach m;
+	json_t *capture;
+
+	target_start(&target, WORDS("hoard"), NULL);
+	if (!MEMORY_MAX) {
+		printf("outputs: skipped: no limit of memory with a sanitizer\n");
+		target_end(&target);
+		return;
+	}
+	ck_assert_int_eq(getrlimit(RLIMIT_AS, &before), 0);
+	limit = (struct rlimit){MEMORY_MAX, before.rlim_max};
+	ck_assert_int_eq(setrlimit(RLIMIT_AS, &limit), 0);
+	memattach_attach(&m, target.pid, NULL);
+	ck_assert_int_eq(setrlimit(RLIMIT_AS, &before), 0);
+	target_ask(&target, "hoard 10000000", "hoarded");
+	target_ask(&target, "round 1000", "done");
+	memattach_stop(&m);
+	capture = capture_load(m.json);
+	ck_assert_ptr_nonnull(strstr(memattach_err(&m), "limit of memory"));
+	ck_assert_int_gt(capture_total(capture, "lost_events"), 1000000);
+	json_decref(capture);
+	memattach_cleanup(&m);
+	target_end(&target);
+}
+END_TEST
+
 /* SIGINT, SIGTERM and SIGHUP end a run in good order; a command goes on by itself. */
 START_TEST(signals_end_the_run)
 {
@@ -367,6 +405,7 @@ Suite *outputs_suite(void)
 	tcase_add_test(tcase, report_of_a_saved_capture);
 	tcase_add_test(tcase, sampled_run_says_so);
 	tcase_add_test(tcase, capture_fits_its_schema);
+	tcase_add_test(tcase, memory_is_limited);
 	tcase_add_loop_test(tcase, signals_end_the_run, 0, 3);
 	suite_add_tcase(suite, tcase);
 	return suite;
