@@ -55,11 +55,11 @@
  * In a slot with a copy of AGENT_STUB_WRAP: where the probed function returns to. In all other
  * stubs the byte in front of it is in the middle of an instruction.
  */
-#define AGENT_SLOT_RETURN 84
+#define AGENT_SLOT_RETURN 86
 /* Where, in a copy of AGENT_STUB_WRAP, the frame is on the stack: from the first to the last, and at the third. */
 #define AGENT_WRAP_FIRST 8
-#define AGENT_WRAP_LAST  25
-#define AGENT_WRAP_PASS  34
+#define AGENT_WRAP_LAST  27
+#define AGENT_WRAP_PASS  36
 
 /* Flags of a slot. */
 #define AGENT_SLOT_JUMP     1 /* the function begins with a jump to stub (otherwise: with an int3) */

@@ -115,7 +115,7 @@ agent_put_done:
 
 	/* What is asked for is not due: through. It may be: on to 2. Leads out before 8. */
 	.macro	stub_decide size
-	rdfsbase %rax
+	mov	%fs:0, %rax
 	imul	$CHANNEL_THREAD_MULTIPLIER, %rax, %rcx
 	shr	$(CHANNEL_THREAD_MULTIPLIER_SHIFT - CHANNEL_THREAD_SHIFT), %rcx
 	and	$(((1 << CHANNEL_THREADS_BITS) - 1) << CHANNEL_THREAD_SHIFT), %ecx
@@ -199,6 +199,7 @@ agent_put_done:
 	.byte	0xe8
 	.long	agent_begin - . - 4
 8:	jne	1f
+	xchg	%ax, %ax	/* puts AGENT_SLOT_RETURN where it does no harm */
 	call	SLOT_OF(AGENT_STUB_WRAP)
 	.byte	0xe8
 	.long	agent_end - . - 4

@@ -190,7 +190,7 @@ largest() {
 
 # calc EXPRESSION, printed with %s's format: calc %.1f "3 / 2"
 calc() {
-	awk "BEGIN { printf \"$1\", $2 }"
+	awk "BEGIN { printf(\"$1\", ($2)) }"
 }
 
 heading() {

@@ -310,8 +310,11 @@ static void on_entry(struct probes *probes, struct thread *thread, const struct 
 	/* Nearly all frees, with sampling. */
 	event.address = spec->kind == CALL_FREE ? regs_argument(&thread->regs, spec->ptr) : 0;
 	if (probes->config.sample && spec->kind == CALL_FREE && !spec->nests &&
-	    !probes->host.has(probes->host.ctx, event.address))
+	    !probes->host.has(probes->host.ctx, event.address)) {
+		/* Perhaps since it was said: its next free is another one. */
+		was_said(calls, entry, sp, event.address);
 		return;
+	}
 	if (nesting_is_tail_call(probes, calls, entry, sp) ||
 	    mixed_is_nested(probes, thread, entry))
 		return;
