@@ -271,6 +271,7 @@ static void update_modules(struct image *image, struct thread *thread)
 		image_prepare(image);
 	if (stop && tracee_stop_all(image->tracee, &err))
 		log_warn(&image->config->log, "%s", err.msg);
+	probes_stopped(image->probes);
 	/* What was recorded so far was so among the modules as they were. */
 	consumer_drain(&image->consumer);
 	if (image_update(image, &err) || probes_plant(image->probes, &err))

@@ -98,6 +98,19 @@ void agent_service_signal(const struct areas *areas, struct channel_map *channel
 			 __ATOMIC_RELEASE);
 }
 
+void agent_service_stopped(const struct areas *areas, struct channel_map *channel,
+			   struct tracee *tracee)
+{
+	struct threads *threads = tracee_threads(tracee);
+
+	for (u32 i = 0; i < threads_count(threads); i++) {
+		struct thread *thread = threads_at(threads, i);
+
+		if (thread->state == THREAD_STOPPED && tracee_get_regs(thread) == 0)
+			agent_service_signal(areas, channel, thread);
+	}
+}
+
 bool agent_service_fault(const struct areas *areas, struct thread *thread)
 {
 	u64 offset, target;

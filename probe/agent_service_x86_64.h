@@ -23,6 +23,10 @@ bool agent_service_question(const struct areas *areas, const struct tracee *trac
 void agent_service_signal(const struct areas *areas, struct channel_map *channel,
 			  struct thread *thread);
 
+/* The same for all threads, which are stopped: then all that has a place in the ring is complete. */
+void agent_service_stopped(const struct areas *areas, struct channel_map *channel,
+			   struct tracee *tracee);
+
 /*
  * A SIGSEGV or SIGBUS. If the agent has read a stack that is none, sends it on its
  * way without that word and returns true: the signal is not to be delivered.

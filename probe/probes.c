@@ -523,6 +523,12 @@ enum probe_verdict probes_trap(struct probes *probes, struct thread *thread)
 	return thread->has_status ? PROBE_LATER : PROBE_RESUME;
 }
 
+void probes_stopped(struct probes *probes)
+{
+	if (probes->jumps)
+		agent_service_stopped(probes->areas, jumps_channel(probes->jumps), probes->tracee);
+}
+
 void probes_signal(struct probes *probes, struct thread *thread)
 {
 	struct calls *calls;

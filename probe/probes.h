@@ -149,6 +149,9 @@ enum probe_verdict probes_trap(struct probes *probes, struct thread *thread);
  */
 void probes_signal(struct probes *probes, struct thread *thread);
 
+/* All threads have been stopped: what they have recorded so far can be read to its end. */
+void probes_stopped(struct probes *probes);
+
 /* Whether the agent that protects the target has to be put back, and doing so. */
 bool probes_agent_is_lost(const struct probes *probes);
 void probes_restore_agent(struct probes *probes, struct err *err);
