@@ -340,7 +340,7 @@ START_TEST(memory_is_limited)
 	json_t *capture;
 
 	target_start(&target, WORDS("hoard"), NULL);
-	if (!MEMORY_MAX) {
+	if (MEMORY_MAX == 0) {
 		printf("outputs: skipped: no limit of memory with a sanitizer\n");
 		target_end(&target);
 		return;
