@@ -13,7 +13,7 @@
  *	known			u64, CHANNEL_KNOWN: hashes of stacks that memattach has
  *	rules			u64, CHANNEL_RULES: cache of unwind rules by pc
  *	ranges			u64, CHANNEL_RANGES: spans of known stacks, by sp >> CHANNEL_RANGE_SHIFT
- *	memos			CHANNEL_MEMOS of CHANNEL_MEMO_SIZE bytes: what threads remember of their
+ *	memos			CHANNEL_MEMOS, channel_memo_at: what threads remember of their
  *				last walks (agent/memo.h); offset 0: there are none
  *	filter			u8, CHANNEL_FILTER: sampled blocks that are live
  *	modules			struct channel_module, two lists of CHANNEL_MODULES
@@ -67,8 +67,10 @@
 #define CHANNEL_RANGES     32768U
 #define CHANNEL_FILTER     (1U << 16)
 #define CHANNEL_MODULES    2048U
-#define CHANNEL_MEMOS      96U
-#define CHANNEL_MEMO_SIZE  73728U
+#define CHANNEL_MEMOS      168U
+#define CHANNEL_MEMOS_WIDE 24U     /* of them, the first ones: for more classes (agent/memo.h) */
+#define CHANNEL_MEMO_WIDE  201792U /* the size of a wide one */
+#define CHANNEL_MEMO_SIZE  27968U  /* and of another one */
 #define CHANNEL_DEPTH_MAX  256U
 
 #define CHANNEL_LINE __attribute__((aligned(64)))
@@ -171,6 +173,14 @@ struct channel_thread {
 	int64_t fresh;     /* what countdown was after its last call that was sampled */
 	uint64_t trap_ret; /* the return address of that one then */
 };
+
+/* Where memo number i is behind channel.memos; CHANNEL_MEMOS: the size of all. */
+static inline uint64_t channel_memo_at(uint64_t i)
+{
+	uint64_t wide = i < CHANNEL_MEMOS_WIDE ? i : CHANNEL_MEMOS_WIDE;
+
+	return wide * CHANNEL_MEMO_WIDE + (i - wide) * CHANNEL_MEMO_SIZE;
+}
 
 #define CHANNEL_OPEN_TRAP   1ULL
 #define CHANNEL_OPEN_SP(at) ((at) & ~7ULL)

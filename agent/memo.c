@@ -473,7 +473,7 @@ __attribute__((cold)) int agent_memo_send(struct walker *w, const struct agent_m
 
 static void forget_all(struct agent_memos *memos)
 {
-	for (uint32_t i = 0; i < MEMO_CLASSES; i++)
+	for (uint32_t i = 0; i < memos->classes; i++)
 		memos->of[i].generation = MEMO_INVALID;
 }
 
@@ -485,7 +485,7 @@ void agent_memo_abandon(struct agent_memos *memos)
 
 static inline struct agent_memos *memos_at(const struct walker *w, uint64_t index)
 {
-	return channel_part(w->channel, w->channel->memos + index * CHANNEL_MEMO_SIZE);
+	return channel_part(w->channel, w->channel->memos + channel_memo_at(index));
 }
 
 static __attribute__((noinline, cold)) struct agent_memos *assign(struct walker *w)
@@ -496,6 +496,7 @@ static __attribute__((noinline, cold)) struct agent_memos *assign(struct walker 
 		if (__atomic_load_n(taken, __ATOMIC_RELAXED) & bit ||
 		    __atomic_fetch_or(taken, bit, __ATOMIC_ACQUIRE) & bit)
 			continue;
+		memos_at(w, i)->classes = i < CHANNEL_MEMOS_WIDE ? MEMO_CLASSES_WIDE : MEMO_CLASSES;
 		agent_memo_abandon(memos_at(w, i));
 		w->thread->memo = i + 1;
 		return memos_at(w, i);
@@ -503,11 +504,11 @@ static __attribute__((noinline, cold)) struct agent_memos *assign(struct walker 
 	return 0;
 }
 
-static inline uint32_t class_of(struct walker *w)
+static inline uint64_t class_of(struct walker *w, const struct agent_memos *memos)
 {
 	uint64_t caller = w->span && !(w->sp & 7) ? agent_load(w->sp, &w->faulted) : 0;
 
-	return (w->sp ^ caller) * HASH_K >> 32 & (MEMO_CLASSES - 1);
+	return ((w->sp ^ caller) * HASH_K >> 32) * memos->classes >> 32;
 }
 
 struct agent_memo *agent_memo_take(struct walker *w, struct agent_memos **busy)
@@ -529,7 +530,7 @@ struct agent_memo *agent_memo_take(struct walker *w, struct agent_memos **busy)
 	__atomic_store_n(&memos->busy, w->sp, __ATOMIC_RELAXED);
 	__atomic_signal_fence(__ATOMIC_SEQ_CST);
 	w->memos = memos;
-	return &memos->of[class_of(w)];
+	return &memos->of[class_of(w, memos)];
 }
 
 int agent_memo_release(struct walker *w, struct agent_memo *m)

@@ -38,12 +38,13 @@
  * a read that fails or with guessed frames that do not count, and those of which
  * there are more frames to be sent than a memo has.
  */
-#define MEMO_CLASSES 8U /* a power of two */
-#define MEMO_FRAMES  128U
-#define MEMO_WORDS   224U
-#define MEMO_MORE    48U /* frames that are remembered beyond the depth at which stacks are cut */
-#define MEMO_INVALID 1   /* an odd generation: no walk is made in one */
-#define MEMO_OPEN    255 /* end: there are more frames than it remembers */
+#define MEMO_CLASSES      4U
+#define MEMO_CLASSES_WIDE 32U /* the first threads have more of them */
+#define MEMO_FRAMES       96U
+#define MEMO_WORDS        160U
+#define MEMO_MORE         31U /* frames that are remembered beyond the depth at which stacks are cut */
+#define MEMO_INVALID      1   /* an odd generation: no walk is made in one */
+#define MEMO_OPEN         255 /* end: there are more frames than it remembers */
 
 #define MEMO_NO_FRAME UINT32_MAX
 
@@ -86,14 +87,20 @@ struct agent_memos {
 	 * that gets to the outermost frame and finds nothing of the agent on its way.
 	 */
 	uint64_t busy;
-	uint64_t unused[7];
+	uint64_t classes;
+	uint64_t unused[6];
 	struct memo_step step[MEMO_FRAMES];
-	struct agent_memo of[MEMO_CLASSES];
+	struct agent_memo of[]; /* MEMO_CLASSES or MEMO_CLASSES_WIDE */
 };
 
 /* An odd number of cache lines: so that those that are used most are not all in the same place of the cache. */
 _Static_assert(sizeof(struct agent_memo) % 128 == 64, "a memo's size");
-_Static_assert(sizeof(struct agent_memos) <= CHANNEL_MEMO_SIZE, "memos have their place");
+_Static_assert(sizeof(struct agent_memos) + MEMO_CLASSES * sizeof(struct agent_memo) <=
+		       CHANNEL_MEMO_SIZE,
+	       "memos have their place");
+_Static_assert(sizeof(struct agent_memos) + MEMO_CLASSES_WIDE * sizeof(struct agent_memo) <=
+		       CHANNEL_MEMO_WIDE,
+	       "wide ones, too");
 
 /*
  * The memo of w's thread for this walk; all of the thread's are in use now. NULL if it has none, or if

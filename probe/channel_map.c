@@ -41,7 +41,7 @@ static u64 lay_out(struct channel *channel)
 	channel->known = place_of(&end, CHANNEL_KNOWN * sizeof(u64));
 	channel->rules = place_of(&end, CHANNEL_RULES * sizeof(u64));
 	channel->ranges = place_of(&end, CHANNEL_RANGES * sizeof(u64));
-	channel->memos = place_of(&end, (u64)CHANNEL_MEMOS * CHANNEL_MEMO_SIZE);
+	channel->memos = place_of(&end, channel_memo_at(CHANNEL_MEMOS));
 	channel->filter = place_of(&end, CHANNEL_FILTER);
 	channel->modules = place_of(&end, 2 * CHANNEL_MODULES * sizeof(struct channel_module));
 	channel->rows = place_of(&end, ROWS_BYTES);
@@ -282,8 +282,9 @@ void channel_map_keep_work(const struct channel_map *map, u64 key, struct channe
 	if (!memo || memo > CHANNEL_MEMOS)
 		return;
 	lay_out(&layout);
-	work->offset = layout.memos + (memo - 1) * CHANNEL_MEMO_SIZE;
-	memcpy(work->memo, (const char *)map->ours + work->offset, sizeof(work->memo));
+	work->offset = layout.memos + channel_memo_at(memo - 1);
+	work->size = channel_memo_at(memo) - channel_memo_at(memo - 1);
+	memcpy(work->memo, (const char *)map->ours + work->offset, work->size);
 }
 
 int channel_map_for_child(const struct channel_map *map, const struct inject_place *place,
@@ -311,7 +312,7 @@ int channel_map_for_child(const struct channel_map *map, const struct inject_pla
 	ret = proc_mem_write(place->mem, map->theirs, &copy, sizeof(copy));
 	if (ret == 0 && work && work->offset)
 		ret = proc_mem_write(place->mem, map->theirs + work->offset, work->memo,
-				     sizeof(work->memo));
+				     work->size);
 	return ret ? err_sys(err, -ret, "cannot write to forked process %d", (int)place->tid) : 0;
 }
 

@@ -56,8 +56,8 @@ struct channel_thread *channel_map_thread(const struct channel_map *map, u64 key
  * stop for that: to be there in the child, too, which has a copy of its stack.
  */
 struct channel_work {
-	u64 offset; /* in the channel; 0: nothing */
-	u8 memo[CHANNEL_MEMO_SIZE];
+	u64 offset, size; /* in the channel; 0: nothing */
+	u8 memo[CHANNEL_MEMO_WIDE];
 };
 void channel_map_keep_work(const struct channel_map *map, u64 key, struct channel_work *work);
 

@@ -94,7 +94,7 @@ static inline void host_channel(struct host *h)
 	c.rules = host_part(&end, CHANNEL_RULES * 8ULL);
 	c.ranges = host_part(&end, CHANNEL_RANGES * 8ULL);
 	c.modules = host_part(&end, 2 * CHANNEL_MODULES * sizeof(struct channel_module));
-	c.memos = host_part(&end, (u64)CHANNEL_MEMOS * CHANNEL_MEMO_SIZE);
+	c.memos = host_part(&end, channel_memo_at(CHANNEL_MEMOS));
 	c.rows_max = HOST_ROWS;
 	c.rows = host_part(&end, HOST_ROWS * sizeof(struct unwind_row));
 	c.size = end;

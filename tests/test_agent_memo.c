@@ -418,7 +418,7 @@ static struct agent_memos *memos_of_1(void)
 {
 	host_assert(syn.h.threads[1].memo);
 	return (struct agent_memos *)((char *)syn.h.channel + syn.h.channel->memos +
-				      (syn.h.threads[1].memo - 1) * CHANNEL_MEMO_SIZE);
+				      channel_memo_at(syn.h.threads[1].memo - 1));
 }
 
 static void on_timer(int signo)
@@ -499,7 +499,7 @@ START_TEST(abandoned)
 	syn_walk_both(&syn, syn.high - 512, 0);
 	memo = memos_of_1();
 	ck_assert_uint_eq(memo->busy, 0);
-	for (u32 i = 0; i < MEMO_CLASSES; i++)
+	for (u32 i = 0; i < memo->classes; i++)
 		frames += memo->of[i].frames;
 	ck_assert_uint_gt(frames, 10);
 	memo->busy = 1;
