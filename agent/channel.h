@@ -67,8 +67,8 @@
 #define CHANNEL_RANGES     32768U
 #define CHANNEL_FILTER     (1U << 16)
 #define CHANNEL_MODULES    2048U
-#define CHANNEL_MEMOS      168U
-#define CHANNEL_MEMOS_WIDE 24U     /* of them, the first ones: for more classes (agent/memo.h) */
+#define CHANNEL_MEMOS      128U
+#define CHANNEL_MEMOS_WIDE 16U     /* of them, the first ones: for more classes (agent/memo.h) */
 #define CHANNEL_MEMO_WIDE  201792U /* the size of a wide one */
 #define CHANNEL_MEMO_SIZE  27968U  /* and of another one */
 #define CHANNEL_DEPTH_MAX  256U

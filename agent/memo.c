@@ -29,7 +29,7 @@ static inline uint64_t end_term(const struct walker *w, uint32_t end)
 static inline void forget(struct agent_memo *m)
 {
 	m->frames = m->words = 0;
-	m->top = 0;
+	m->top = m->known_sum = 0;
 	m->end = MEMO_OPEN;
 }
 
@@ -508,7 +508,8 @@ static inline uint64_t class_of(struct walker *w, const struct agent_memos *memo
 {
 	uint64_t caller = w->span && !(w->sp & 7) ? agent_load(w->sp, &w->faulted) : 0;
 
-	return ((w->sp ^ caller) * HASH_K >> 32) * memos->classes >> 32;
+	/* All waits for it: no multiplication. */
+	return (w->sp >> 4 ^ caller ^ caller >> 5) & (memos->classes - 1);
 }
 
 struct agent_memo *agent_memo_take(struct walker *w, struct agent_memos **busy)

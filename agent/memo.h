@@ -39,7 +39,7 @@
  * there are more frames to be sent than a memo has.
  */
 #define MEMO_CLASSES      4U
-#define MEMO_CLASSES_WIDE 32U /* the first threads have more of them */
+#define MEMO_CLASSES_WIDE 32U /* the first threads have more of them; powers of two */
 #define MEMO_FRAMES       96U
 #define MEMO_WORDS        160U
 #define MEMO_MORE         31U /* frames that are remembered beyond the depth at which stacks are cut */
@@ -69,9 +69,11 @@ struct agent_memo {
 	uint64_t end_sp; /* where the walk ended */
 	uint32_t frames, words;
 	uint32_t end; /* enum channel_end, or MEMO_OPEN */
-	uint32_t unused;
+	/* The place in channel.known of the last hash, which comes of known_sum; 0: not known. */
+	uint32_t known_place;
+	uint64_t known_sum;
 	uint64_t top; /* the sum of the terms of all frames, and of the end */
-	uint64_t unused_2[2];
+	uint64_t unused;
 	/* Of each word: where it is, and what it was. */
 	uint64_t address[MEMO_WORDS], value[MEMO_WORDS];
 	/* Of a return address: the rule of the code there, and whose it is; MEMO_NO_FRAME for other words. */

@@ -282,6 +282,26 @@ static __attribute__((noinline, cold)) int send_stack(struct walker *w, uint64_t
 	return agent_send_end(w, hash);
 }
 
+/* Is this stack one that memattach has? It gets the others. The hash; 0: to be walked again. */
+static __attribute__((noinline)) uint64_t find_or_send(struct walker *w, struct agent_memo *memo,
+						       uint64_t hash, uint32_t *place)
+{
+	*place = agent_known_find(w->channel, hash);
+	if (__builtin_expect(*place == CHANNEL_NO_PLACE, 0)) {
+		int sent = agent_memo_send(w, memo, hash);
+
+		if (sent == 0)
+			*place = agent_known_add(w->channel, hash);
+		if (sent == SEND_AGAIN)
+			return 0;
+	}
+	if (*place != CHANNEL_NO_PLACE) {
+		memo->known_sum = w->sum;
+		memo->known_place = *place;
+	}
+	return hash;
+}
+
 /* With the thread's memo. 0: to be tried without. */
 static inline uint64_t walk_with_memo(struct walker *w, struct agent_memo *memo, uint64_t bp,
 				      uint32_t *place)
@@ -290,15 +310,9 @@ static inline uint64_t walk_with_memo(struct walker *w, struct agent_memo *memo,
 
 	if (agent_memo_walk(w, memo, bp) && channel_generation(w->channel) == w->generation) {
 		hash = hash_mix(w->sum);
-		*place = agent_known_find(w->channel, hash);
-		if (__builtin_expect(*place == CHANNEL_NO_PLACE, 0)) {
-			int sent = agent_memo_send(w, memo, hash);
-
-			if (sent == 0)
-				*place = agent_known_add(w->channel, hash);
-			if (sent == SEND_AGAIN)
-				hash = 0;
-		}
+		*place = memo->known_place;
+		if (memo->known_sum != w->sum || !w->sum)
+			hash = find_or_send(w, memo, hash, place);
 	}
 	return agent_memo_release(w, memo) ? hash : 0;
 }
