@@ -15,7 +15,9 @@
 
 #include "base/clock.h"
 
-#define BATCH   2048
+#define BATCH 2048
+/* So many between two naps are worth waking up for; they fill a thirtieth of the ring. */
+#define MANY    8192
 #define NAP_MIN 50000
 #define NAP_MAX 2000000
 
@@ -59,7 +61,7 @@ static void see_whether_stuck(struct consumer *c, u64 *since)
 
 static long next_nap(long nap, u32 n)
 {
-	if (n > BATCH / 4)
+	if (n > MANY)
 		return nap / 2 < NAP_MIN ? NAP_MIN : nap / 2;
 	return nap * 2 > NAP_MAX ? NAP_MAX : nap * 2;
 }
@@ -69,20 +71,22 @@ static void *run(void *arg)
 	struct consumer *c = arg;
 	struct timespec nap = {.tv_nsec = NAP_MIN};
 	u64 stuck_since = 0;
-	u32 n;
+	u32 n, awake = 0;
 
 	while (!__atomic_load_n(&c->stop, __ATOMIC_ACQUIRE)) {
 		/* A mutex is not fair: the other one would wait for long. */
 		while (__atomic_load_n(&c->wanted, __ATOMIC_ACQUIRE))
 			sched_yield();
 		n = read_batch(c);
+		awake += n;
 		if (n == BATCH)
 			continue;
 		if (n)
 			stuck_since = 0;
 		else
 			see_whether_stuck(c, &stuck_since);
-		nap.tv_nsec = next_nap(nap.tv_nsec, n);
+		nap.tv_nsec = next_nap(nap.tv_nsec, awake);
+		awake = 0;
 		nanosleep(&nap, NULL);
 	}
 	return NULL;

@@ -85,14 +85,12 @@ agent_put_done:
  * agent/sample_filter.h) is done in a few registers, and if it is as always, the
  * displaced instructions follow; if not, agent_enter begins anew.
  *
- * The registers' values are in the red zone, which no signal touches, and the stack pointer does not
+ * Nobody needs rax, rcx and r11 here: no function that gets such a stub has a fourth argument, and each
+ * calls others, of which its compiler knows nothing. The stack pointer does not
  * move. Nothing of a thread's entry is changed but its countdown, by one store of what was
  * read: a handler that allocates in between is forgotten, and one that was sampled keeps
  * its record.
  */
-#define SAVED_RAX  -8
-#define SAVED_RCX  -16
-#define SAVED_RDX  -24
 
 	/* Copied to its place in a slot, a stub at `at` has the slot, and its displaced instructions, here. */
 #define SLOT_OF(at) (agent_start + at - AGENT_SLOT_STUB_AT)
@@ -133,38 +131,23 @@ agent_put_done:
 	.endm
 
 	stub_begins AGENT_STUB_SIZE
-	mov	%rax, SAVED_RAX(%rsp)
-	mov	%rcx, SAVED_RCX(%rsp)
 	stub_decide %rdi
-	mov	SAVED_RAX(%rsp), %rax
-	mov	SAVED_RCX(%rsp), %rcx
 	jmp	SLOT_OF(AGENT_STUB_SIZE)
 2:	lea	SLOT_OF(AGENT_STUB_SIZE)(%rip), %rax
-	mov	SAVED_RCX(%rsp), %rcx
 	stub_out
 9:	stub_ends AGENT_STUB_SIZE, 8b, 9b
 
 	stub_begins AGENT_STUB_PRODUCT
-	mov	%rax, SAVED_RAX(%rsp)
-	mov	%rcx, SAVED_RCX(%rsp)
-	mov	%rdx, SAVED_RDX(%rsp)
-	mov	%rdi, %rdx
-	imul	%rsi, %rdx
+	mov	%rdi, %r11
+	imul	%rsi, %r11
 	jo	2f
-	stub_decide %rdx
-	mov	SAVED_RAX(%rsp), %rax
-	mov	SAVED_RCX(%rsp), %rcx
-	mov	SAVED_RDX(%rsp), %rdx
+	stub_decide %r11
 	jmp	SLOT_OF(AGENT_STUB_PRODUCT)
 2:	lea	SLOT_OF(AGENT_STUB_PRODUCT)(%rip), %rax
-	mov	SAVED_RCX(%rsp), %rcx
-	mov	SAVED_RDX(%rsp), %rdx
 	stub_out
 9:	stub_ends AGENT_STUB_PRODUCT, 8b, 9b
 
 	stub_begins AGENT_STUB_FREE
-	mov	%rax, SAVED_RAX(%rsp)
-	mov	%rcx, SAVED_RCX(%rsp)
 	mov	%rdi, %rax
 	mov	%rdi, %rcx
 	shr	$10, %rax
@@ -176,11 +159,8 @@ agent_put_done:
 	je	1f
 	cmpb	$0, (%rax, %rcx)
 	jne	2f
-1:	mov	SAVED_RAX(%rsp), %rax
-	mov	SAVED_RCX(%rsp), %rcx
-	jmp	SLOT_OF(AGENT_STUB_FREE)
+1:	jmp	SLOT_OF(AGENT_STUB_FREE)
 2:	lea	SLOT_OF(AGENT_STUB_FREE)(%rip), %rax
-	mov	SAVED_RCX(%rsp), %rcx
 	stub_out
 9:	stub_ends AGENT_STUB_FREE, 8b, 9b
 
@@ -209,7 +189,7 @@ agent_put_done:
 	jmp	SLOT_OF(AGENT_STUB_WRAP)
 	stub_ends AGENT_STUB_WRAP, 8b, 9b
 
-	/* rax is the slot, its own value is where a push will put it. */
+	/* rax is the slot; its own value does not matter. */
 stub_leads_on:
 	.cfi_startproc
 	lea	-8(%rsp), %rsp

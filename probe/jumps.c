@@ -141,8 +141,6 @@ static u8 short_way(const struct jumps *j, const struct agent_slot *slot,
 	bool size = slot->size == 1 && !slot->count, leaf = slot->flags & AGENT_SLOT_LEAF;
 	bool product = slot->size && slot->count && slot->size + slot->count == 3;
 
-	if (slot->shape == AGENT_SHAPE_FREE && j->config.sample)
-		return slot->ptr == 1 ? AGENT_SLOT_SIMPLE : 0;
 	if (function->custom || !has_thread_pointer(j, thread))
 		return 0;
 	if (slot->shape == AGENT_SHAPE_FREE)
