@@ -10,6 +10,7 @@
 #include "probe/calls.h"
 #include "probe/jump_x86_64.h"
 #include "probe/stack_scan.h"
+#include "proc/waiting.h"
 
 /* A function that is, or may become, a jump. */
 struct jump {
@@ -82,6 +83,9 @@ int jumps_open(struct jumps *j, struct thread *thread, struct err *err)
 		return ret;
 	ret = channel_map_create(&j->channel, &place, &settings, err);
 	thread->regs_valid = false;
+	/* No thread can make a call now, but one will. */
+	if (ret == -EAGAIN)
+		j->failed = false;
 	if (ret)
 		return ret;
 	j->reader = ring_reader_create(j->channel.ours, &j->host, err);
@@ -248,6 +252,30 @@ static void mark_busy(void *ctx, size_t number, u64 at)
 	((struct covered *)ctx)->busy[number] = true;
 }
 
+/*
+ * Where the thread stands, and its stack; one that could not be stopped, since it waits in
+ * the kernel, stops before it goes on from there. -ESRCH: it is gone; -EBUSY: it runs.
+ */
+static int stands_at(struct thread *thread, u64 *pc, u64 *sp)
+{
+	struct proc_waiting waiting;
+	int ret;
+
+	if (tracee_get_regs(thread) == 0) {
+		*pc = regs_pc(&thread->regs);
+		*sp = regs_sp(&thread->regs);
+		return 0;
+	}
+	if (thread->exiting)
+		return -ESRCH;
+	ret = proc_waiting_read(&waiting, thread->tid);
+	if (ret)
+		return ret == -ESRCH ? ret : -EBUSY;
+	*pc = waiting.pc;
+	*sp = waiting.sp;
+	return 0;
+}
+
 static int look_at_threads(const struct jumps *j, struct covered *covered)
 {
 	struct threads *threads = tracee_threads(j->tracee);
@@ -255,21 +283,19 @@ static int look_at_threads(const struct jumps *j, struct covered *covered)
 	int ret = maps_read(&maps, tracee_pid(j->tracee), NULL);
 
 	for (u32 i = 0; i < threads_count(threads) && !ret; i++) {
-		struct thread *thread = threads_at(threads, i);
+		u64 pc, sp;
 		int at;
 
-		/* One that is not stopped now is in the kernel, and has its stack all the same. */
-		if (tracee_get_regs(thread)) {
-			if (thread->exiting)
-				continue;
-			ret = -EBUSY;
-			break;
+		ret = stands_at(threads_at(threads, i), &pc, &sp);
+		if (ret == -ESRCH) {
+			ret = 0;
+		} else if (!ret) {
+			at = address_ranges_find(covered->ranges, covered->n, pc);
+			if (at >= 0)
+				covered->busy[at] = true;
+			ret = stack_scan(&maps, tracee_mem(j->tracee), sp, covered->ranges,
+					 covered->n, mark_busy, covered);
 		}
-		at = address_ranges_find(covered->ranges, covered->n, regs_pc(&thread->regs));
-		if (at >= 0)
-			covered->busy[at] = true;
-		ret = stack_scan(&maps, tracee_mem(j->tracee), regs_sp(&thread->regs),
-				 covered->ranges, covered->n, mark_busy, covered);
 	}
 	maps_deinit(&maps);
 	return ret;

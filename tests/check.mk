@@ -14,6 +14,15 @@ STEP  = $(MAKE) --no-print-directory $(JOBS)
 ASAN_ENV := ASAN_OPTIONS=detect_leaks=1:abort_on_error=0 UBSAN_OPTIONS=print_stacktrace=1 \
 	    CK_TIMEOUT_MULTIPLIER=4
 
+# At the same time, since they wait more than they work; one's output comes behind the other's.
+define RUN_BOTH
+	$(ASAN_ENV) $(BUILD)/asan/tests/runner-all >$(BUILD)/asan/tests.log 2>&1 & asan=$$!; \
+	plain=0; $(BUILD)/tests/runner-all || plain=$$?; \
+	status=0; wait $$asan || status=$$?; \
+	echo "The same tests under ASan and UBSan:"; cat $(BUILD)/asan/tests.log; \
+	[ $$plain -eq 0 ] && [ $$status -eq 0 ]
+endef
+
 check:
 	./setup.sh check
 	+$(STEP) CC=gcc all $(BUILD)/tests/runner-all
@@ -21,8 +30,7 @@ check:
 	+$(STEP) CC=clang BUILD=$(BUILD)/clang all objects
 	+$(STEP) fuzz FUZZ_SECONDS=5
 	+$(STEP) BUILD=$(BUILD)/asan SAN=1 CC=gcc all $(BUILD)/asan/tests/runner-all
-	$(BUILD)/tests/runner-all
-	$(ASAN_ENV) $(BUILD)/asan/tests/runner-all
+	$(RUN_BOTH)
 
 check-asan:
 	./setup.sh check
