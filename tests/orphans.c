@@ -101,6 +101,13 @@ void orphans_adopt(void)
 	ck_assert_int_eq(prctl(PR_SET_CHILD_SUBREAPER, 1), 0);
 }
 
+/* None of ours: LeakSanitizer's tracer, which looks for leaks at exit, found memattach dead. */
+#ifdef __SANITIZE_ADDRESS__
+#define LEAK_CHECK_ALONE 4
+#else
+#define LEAK_CHECK_ALONE -1
+#endif
+
 void orphans_await(const struct target *target)
 {
 	pid_t orphan;
@@ -109,6 +116,8 @@ void orphans_await(const struct target *target)
 		/* memattach kills its guardian when all is done, and was killed then itself. */
 		int status = wait_end(orphan);
 
+		if (WIFEXITED(status) && WEXITSTATUS(status) == LEAK_CHECK_ALONE)
+			continue;
 		ck_assert_msg((WIFEXITED(status) && WEXITSTATUS(status) == 0) ||
 				      (WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL),
 			      "an orphan of memattach ended with wait status %#x; the target: %s",
