@@ -85,12 +85,14 @@ agent_put_done:
  * agent/sample_filter.h) is done in a few registers, and if it is as always, the
  * displaced instructions follow; if not, agent_enter begins anew.
  *
- * Nobody needs rax, rcx and r11 here: no function that gets such a stub has a fourth argument, and each
- * calls others, of which its compiler knows nothing. The stack pointer does not
+ * The registers' values are in the red zone, which no signal touches, and the stack pointer does not
  * move. Nothing of a thread's entry is changed but its countdown, by one store of what was
  * read: a handler that allocates in between is forgotten, and one that was sampled keeps
  * its record.
  */
+#define SAVED_RAX  -8
+#define SAVED_RCX  -16
+#define SAVED_RDX  -24
 
 	/* Copied to its place in a slot, a stub at `at` has the slot, and its displaced instructions, here. */
 #define SLOT_OF(at) (agent_start + at - AGENT_SLOT_STUB_AT)
@@ -131,23 +133,38 @@ agent_put_done:
 	.endm
 
 	stub_begins AGENT_STUB_SIZE
+	mov	%rax, SAVED_RAX(%rsp)
+	mov	%rcx, SAVED_RCX(%rsp)
 	stub_decide %rdi
+	mov	SAVED_RAX(%rsp), %rax
+	mov	SAVED_RCX(%rsp), %rcx
 	jmp	SLOT_OF(AGENT_STUB_SIZE)
 2:	lea	SLOT_OF(AGENT_STUB_SIZE)(%rip), %rax
+	mov	SAVED_RCX(%rsp), %rcx
 	stub_out
 9:	stub_ends AGENT_STUB_SIZE, 8b, 9b
 
 	stub_begins AGENT_STUB_PRODUCT
-	mov	%rdi, %r11
-	imul	%rsi, %r11
+	mov	%rax, SAVED_RAX(%rsp)
+	mov	%rcx, SAVED_RCX(%rsp)
+	mov	%rdx, SAVED_RDX(%rsp)
+	mov	%rdi, %rdx
+	imul	%rsi, %rdx
 	jo	2f
-	stub_decide %r11
+	stub_decide %rdx
+	mov	SAVED_RAX(%rsp), %rax
+	mov	SAVED_RCX(%rsp), %rcx
+	mov	SAVED_RDX(%rsp), %rdx
 	jmp	SLOT_OF(AGENT_STUB_PRODUCT)
 2:	lea	SLOT_OF(AGENT_STUB_PRODUCT)(%rip), %rax
+	mov	SAVED_RCX(%rsp), %rcx
+	mov	SAVED_RDX(%rsp), %rdx
 	stub_out
 9:	stub_ends AGENT_STUB_PRODUCT, 8b, 9b
 
 	stub_begins AGENT_STUB_FREE
+	mov	%rax, SAVED_RAX(%rsp)
+	mov	%rcx, SAVED_RCX(%rsp)
 	mov	%rdi, %rax
 	mov	%rdi, %rcx
 	shr	$10, %rax
@@ -159,8 +176,11 @@ agent_put_done:
 	je	1f
 	cmpb	$0, (%rax, %rcx)
 	jne	2f
-1:	jmp	SLOT_OF(AGENT_STUB_FREE)
+1:	mov	SAVED_RAX(%rsp), %rax
+	mov	SAVED_RCX(%rsp), %rcx
+	jmp	SLOT_OF(AGENT_STUB_FREE)
 2:	lea	SLOT_OF(AGENT_STUB_FREE)(%rip), %rax
+	mov	SAVED_RCX(%rsp), %rcx
 	stub_out
 9:	stub_ends AGENT_STUB_FREE, 8b, 9b
 
@@ -189,7 +209,7 @@ agent_put_done:
 	jmp	SLOT_OF(AGENT_STUB_WRAP)
 	stub_ends AGENT_STUB_WRAP, 8b, 9b
 
-	/* rax is the slot; its own value does not matter. */
+	/* rax is the slot, its own value is where a push will put it. */
 stub_leads_on:
 	.cfi_startproc
 	lea	-8(%rsp), %rsp
@@ -314,8 +334,10 @@ agent_free:
 	je	2f
 	test	%rdi, %rdi
 	je	3f
-	/* Once, and the channel first: a handler may fork, and the child finds nothing there. */
+	/* Each once: a handler may fork, or memattach's guardian switch off, and then there is nothing. */
 	mov	agent_control(%rip), %r9
+	test	%r9, %r9
+	je	2f
 	mov	agent_control + AGENT_CONTROL_THREADS(%rip), %r8
 	find_thread %r8, 2f
 	sub	%rcx, %r8

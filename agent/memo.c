@@ -508,8 +508,8 @@ static inline uint64_t class_of(struct walker *w, const struct agent_memos *memo
 {
 	uint64_t caller = w->span && !(w->sp & 7) ? agent_load(w->sp, &w->faulted) : 0;
 
-	/* All waits for it: no multiplication. */
-	return (w->sp >> 4 ^ caller ^ caller >> 5) & (memos->classes - 1);
+	/* All waits for it: no multiplication. In a child that was forked in assign there are 0 classes. */
+	return (w->sp >> 4 ^ caller ^ caller >> 5) & (memos->classes - 1) & (MEMO_CLASSES_WIDE - 1);
 }
 
 struct agent_memo *agent_memo_take(struct walker *w, struct agent_memos **busy)
