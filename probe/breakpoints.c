@@ -267,18 +267,24 @@ struct breakpoint *breakpoints_at(const struct breakpoints *b, u32 i)
 	return &b->items[i];
 }
 
-static int lift_one(const struct breakpoint *bp, const struct proc_mem *mem)
+/*
+ * may_jump, may_trap: whether it is ours if it is there. The module may have been unmapped, or the
+ * code rewritten, since: then it is left alone.
+ */
+static int lift_one(const struct breakpoint *bp, const struct proc_mem *mem, bool may_jump,
+		    bool may_trap)
 {
-	u8 now[AGENT_JUMP], ours[AGENT_JUMP] = {BREAKPOINT_BYTE};
-	size_t n = bp->jump ? AGENT_JUMP : BREAKPOINT_LENGTH;
+	size_t size = bp->slot && bp->displaced >= AGENT_JUMP ? AGENT_JUMP : BREAKPOINT_LENGTH;
+	u8 now[AGENT_JUMP], jump[AGENT_JUMP];
+	ssize_t n = proc_mem_read(mem, bp->address, now, size);
 
-	if (bp->jump)
-		jump_encode(ours, bp->address, bp->slot + AGENT_SLOT_STUB);
-	/* The module may have been unmapped, or the code rewritten, since. */
-	if ((!bp->planted && !bp->jump) || proc_mem_read(mem, bp->address, now, n) != (ssize_t)n ||
-	    memcmp(now, ours, n) != 0)
-		return 0;
-	return proc_mem_write(mem, bp->address, bp->original, n);
+	if (may_jump && n == AGENT_JUMP &&
+	    jump_encode(jump, bp->address, bp->slot + AGENT_SLOT_STUB) &&
+	    memcmp(now, jump, AGENT_JUMP) == 0)
+		return proc_mem_write(mem, bp->address, bp->original, AGENT_JUMP);
+	if (may_trap && n > 0 && now[0] == BREAKPOINT_BYTE)
+		return proc_mem_write(mem, bp->address, bp->original, BREAKPOINT_LENGTH);
+	return 0;
 }
 
 int breakpoints_lift(const struct breakpoints *b, const struct proc_mem *mem)
@@ -286,7 +292,21 @@ int breakpoints_lift(const struct breakpoints *b, const struct proc_mem *mem)
 	int first = 0;
 
 	for (size_t i = 0; i < b->n; i++) {
-		int ret = lift_one(&b->items[i], mem);
+		const struct breakpoint *bp = &b->items[i];
+		int ret = lift_one(bp, mem, bp->jump, bp->planted);
+
+		if (ret && !first)
+			first = ret;
+	}
+	return first;
+}
+
+int breakpoints_lift_child(const struct breakpoints *b, const struct proc_mem *mem)
+{
+	int first = 0;
+
+	for (size_t i = 0; i < b->n; i++) {
+		int ret = lift_one(&b->items[i], mem, true, true);
 
 		if (ret && !first)
 			first = ret;

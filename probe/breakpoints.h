@@ -85,6 +85,12 @@ void breakpoints_forget_all(struct breakpoints *breakpoints);
 int breakpoints_lift(const struct breakpoints *breakpoints, const struct proc_mem *mem);
 
 /*
+ * The same in a forked child, which has what there was when it was born: since then the
+ * parent's breakpoints may have become jumps, or have been retired.
+ */
+int breakpoints_lift_child(const struct breakpoints *breakpoints, const struct proc_mem *mem);
+
+/*
  * Makes a thread that stands on breakpoint bp (pc at it or, after the int3,
  * behind that) go past it: sets its pc to the slot, or, without one, steps it
  * over with all others stopped. The thread is stopped afterwards. -errno; -EAGAIN

@@ -154,7 +154,7 @@ int probes_clean_child(const struct probes *probes, pid_t child, struct err *err
 
 	if (ret)
 		return ret;
-	ret = breakpoints_lift(probes->breakpoints, &mem);
+	ret = breakpoints_lift_child(probes->breakpoints, &mem);
 	if (ret)
 		err_sys(err, -ret, "cannot take the breakpoints out of forked process %d",
 			(int)child);
