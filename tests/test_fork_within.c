@@ -54,6 +54,27 @@ START_TEST(born_in_a_signal_handler)
 }
 END_TEST
 
+#define ROUNDS 15
+
+/* Breakpoints come, become jumps and go between a child's birth and when it is cleaned. */
+START_TEST(born_while_memattach_comes_and_goes)
+{
+	struct memattach m;
+	struct target target;
+
+	memattach_probe_by(modes[_i]);
+	target_start(&target, WORDS("fork_within"), NULL);
+	target_say(&target, "signal 4000");
+	for (int i = 0; i < ROUNDS; i++) {
+		memattach_attach(&m, target.pid, NULL);
+		memattach_stop(&m);
+		memattach_cleanup(&m);
+	}
+	ck_assert_str_eq(target_hear(&target), "forked");
+	target_end(&target);
+}
+END_TEST
+
 Suite *fork_within_suite(void)
 {
 	Suite *suite = suite_create("fork_within");
@@ -62,6 +83,7 @@ Suite *fork_within_suite(void)
 	tcase_set_timeout(tcase, 60);
 	tcase_add_loop_test(tcase, born_within_an_allocator, 0, 2);
 	tcase_add_loop_test(tcase, born_in_a_signal_handler, 0, 2);
+	tcase_add_loop_test(tcase, born_while_memattach_comes_and_goes, 0, 2);
 	suite_add_tcase(suite, tcase);
 	return suite;
 }
