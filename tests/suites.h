@@ -43,6 +43,7 @@
 	X(slots)                                                                                   \
 	X(slots_libc)                                                                              \
 	X(prologue)                                                                                \
+	X(breakpoints)                                                                             \
 	X(jump_safety)                                                                             \
 	X(stubs)                                                                                   \
 	X(jump_corpus)                                                                             \
