@@ -65,12 +65,15 @@ static void add_stack(struct scan *scan, u64 sp)
 {
 	const struct map *map = maps_find(scan->maps, sp);
 
-	if (!map || !map->read || scan->stacks_n == STACKS_MAX)
+	if (!map || !map->read)
 		return;
 	for (u32 i = 0; i < scan->stacks_n; i++)
 		if (maps_find(scan->maps, scan->stacks[i]) == map)
 			return;
-	scan->stacks[scan->stacks_n++] = sp;
+	if (scan->stacks_n == STACKS_MAX)
+		scan->found = true;
+	else
+		scan->stacks[scan->stacks_n++] = sp;
 }
 
 /* The words behind the first, which belongs to the piece before. */

@@ -52,21 +52,23 @@ bool area_reaches(u64 start, u64 address)
 	return distance(start, address) < AREA_REACH;
 }
 
+/* One that was given back last of all: a thread may be about to return to it from a call yet. */
 u64 areas_take_slot(struct areas *areas, u64 address)
 {
-	for (size_t i = areas->free_n; i-- > 0;) {
-		u64 slot = areas->free_slots[i];
-
-		if (area_reaches(slot, address)) {
-			areas->free_slots[i] = areas->free_slots[--areas->free_n];
-			return slot;
-		}
-	}
 	for (size_t i = 0; i < areas->n; i++) {
 		struct area *area = &areas->items[i];
 
 		if (area_reaches(area->start, address) && area->used < AGENT_SLOT_COUNT)
 			return area->start + AGENT_SLOTS + AGENT_SLOT_SIZE * area->used++;
+	}
+	for (size_t i = 0; i < areas->free_n; i++) {
+		u64 slot = areas->free_slots[i];
+
+		if (!area_reaches(slot, address))
+			continue;
+		memmove(areas->free_slots + i, areas->free_slots + i + 1,
+			(--areas->free_n - i) * sizeof(u64));
+		return slot;
 	}
 	return 0;
 }

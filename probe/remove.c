@@ -9,6 +9,7 @@
 #include <stdlib.h>
 
 #include "attach/remote_x86_64.h"
+#include "probe/agent_on_stack.h"
 #include "probe/debug_register_x86_64.h"
 #include "probe/regs_unwind_x86_64.h"
 #include "probe/stack_scan.h"
@@ -117,17 +118,25 @@ static void note_address(void *ctx, size_t number, u64 at)
 static int waits_inside(struct probes *probes, const struct thread *thread, const struct maps *maps,
 			const struct address_range *ranges, size_t n, bool *inside)
 {
+	const struct proc_mem *mem = tracee_mem(probes->tracee);
+	enum agent_on_stack found = AGENT_MAY_BE_THERE;
 	struct proc_waiting waiting;
+	struct thread_regs regs = {0};
 	int ret = proc_waiting_read(&waiting, thread->tid);
 
 	if (ret == -ESRCH)
 		return 0;
-	if (ret || address_ranges_find(ranges, n, waiting.pc) >= 0) {
+	if (!ret) {
+		/* What a signal has interrupted may be on another stack. */
+		regs.u.rip = waiting.pc;
+		regs.u.rsp = waiting.sp;
+		ret = agent_scan_stack(maps, mem, &regs, ranges, n, &found);
+	}
+	if (ret || found != AGENT_NOT_THERE) {
 		*inside = true;
 		return 0;
 	}
-	return stack_scan(maps, tracee_mem(probes->tracee), waiting.sp, ranges, n, note_address,
-			  inside);
+	return stack_scan(maps, mem, waiting.sp, ranges, n, note_address, inside);
 }
 
 static int somebody_inside(struct probes *probes, bool *inside)

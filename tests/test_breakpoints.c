@@ -10,7 +10,7 @@
 #include "tests/suites.h"
 
 /* Never called: has breakpoints. */
-__attribute__((noinline, noclone)) static int function(int a, int b)
+__attribute__((noinline)) static int function(int a, int b)
 {
 	__asm__ volatile("push %%rbp; mov %%rsp, %%rbp; pop %%rbp; .nops 16, 4" : : : "memory");
 	return a * b;
