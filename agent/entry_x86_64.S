@@ -387,13 +387,7 @@ agent_enter:
 	sub	$(AGENT_FRAME - 8), %rsp
 	.cfi_def_cfa_offset AGENT_FRAME + 8
 	mov	%rcx, AGENT_FRAME_RCX(%rsp)
-	mov	%rdx, AGENT_FRAME_RDX(%rsp)
-	mov	%rsi, AGENT_FRAME_RSI(%rsp)
-	mov	%rdi, AGENT_FRAME_RDI(%rsp)
-	mov	%r8, AGENT_FRAME_R8(%rsp)
-	mov	%r9, AGENT_FRAME_R9(%rsp)
-	mov	%r10, AGENT_FRAME_R10(%rsp)
-	mov	%r11, AGENT_FRAME_R11(%rsp)
+	save_most 0
 	mov	%rax, AGENT_FRAME_SLOT(%rsp)
 	mov	%rsp, %rdi
 	mov	%rax, %rsi
@@ -401,13 +395,7 @@ agent_enter:
 	call	agent_before
 	test	%eax, %eax
 	mov	AGENT_FRAME_RCX(%rsp), %rcx
-	mov	AGENT_FRAME_RDX(%rsp), %rdx
-	mov	AGENT_FRAME_RSI(%rsp), %rsi
-	mov	AGENT_FRAME_RDI(%rsp), %rdi
-	mov	AGENT_FRAME_R8(%rsp), %r8
-	mov	AGENT_FRAME_R9(%rsp), %r9
-	mov	AGENT_FRAME_R10(%rsp), %r10
-	mov	AGENT_FRAME_R11(%rsp), %r11
+	restore_most 0
 	mov	AGENT_FRAME_RAX(%rsp), %rax
 	jne	3f
 	/* The slot's address stays readable in the red zone, which no signal touches. */
@@ -421,13 +409,7 @@ agent_enter:
 	.hidden	agent_returned
 agent_returned:
 	mov	%rcx, AGENT_FRAME_RCX(%rsp)
-	mov	%rdx, AGENT_FRAME_RDX(%rsp)
-	mov	%rsi, AGENT_FRAME_RSI(%rsp)
-	mov	%rdi, AGENT_FRAME_RDI(%rsp)
-	mov	%r8, AGENT_FRAME_R8(%rsp)
-	mov	%r9, AGENT_FRAME_R9(%rsp)
-	mov	%r10, AGENT_FRAME_R10(%rsp)
-	mov	%r11, AGENT_FRAME_R11(%rsp)
+	save_most 0
 	mov	%rax, AGENT_FRAME_RAX(%rsp)
 	mov	%rsp, %rdi
 	mov	%rax, %rsi
@@ -435,13 +417,7 @@ agent_returned:
 	call	agent_after
 	test	%eax, %eax
 	mov	AGENT_FRAME_RCX(%rsp), %rcx
-	mov	AGENT_FRAME_RDX(%rsp), %rdx
-	mov	AGENT_FRAME_RSI(%rsp), %rsi
-	mov	AGENT_FRAME_RDI(%rsp), %rdi
-	mov	AGENT_FRAME_R8(%rsp), %r8
-	mov	AGENT_FRAME_R9(%rsp), %r9
-	mov	AGENT_FRAME_R10(%rsp), %r10
-	mov	AGENT_FRAME_R11(%rsp), %r11
+	restore_most 0
 	mov	AGENT_FRAME_RAX(%rsp), %rax
 	lea	AGENT_FRAME(%rsp), %rsp
 	.cfi_def_cfa_offset 8
