@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: MIT
 /*
- * The consumer polls: a wake-up from the target would cost it a system call. It
- * naps a little longer each time that it finds little, up to NAP_MAX; a ring
- * that fills at ten million records a second then still is only a tenth full. To wake up is not
- * free: on a busy machine the target may have to make room.
+ * The ring is polled: a wake-up from the target would cost it a system call. The lookout
+ * naps a little longer each time that it finds little, up to NAP_MAX; a ring that fills at
+ * ten million records a second then still is only a tenth full. To wake up is not
+ * free: on a busy machine the target may have to make room. So what takes the time, to
+ * read the records, is done by a thread in the background, which is raised from
+ * there as soon as it does not keep up.
  */
 #include "session_consumer.h"
 
@@ -17,7 +19,9 @@
 
 #define BATCH 2048
 /* So many between two naps are worth waking up for; they fill a thirtieth of the ring. */
-#define MANY    8192
+#define MANY 8192
+/* An eighth of it; a target that allocates as fast as it can fills that in some milliseconds. */
+#define BEHIND  (1U << (CHANNEL_RING_BITS - 3))
 #define NAP_MIN 50000
 #define NAP_MAX 2000000
 
@@ -66,30 +70,74 @@ static long next_nap(long nap, u32 n)
 	return nap * 2 > NAP_MAX ? NAP_MAX : nap * 2;
 }
 
-static void *run(void *arg)
+/* Until nothing is left that is complete. */
+static void read_all(struct consumer *c, u64 *stuck_since)
 {
-	struct consumer *c = arg;
-	struct timespec nap = {.tv_nsec = NAP_MIN};
-	u64 stuck_since = 0;
-	u32 n, awake = 0;
+	u32 n;
 
-	while (!__atomic_load_n(&c->stop, __ATOMIC_ACQUIRE)) {
+	do {
 		/* A mutex is not fair: the other one would wait for long. */
 		while (__atomic_load_n(&c->wanted, __ATOMIC_ACQUIRE))
 			sched_yield();
 		n = read_batch(c);
-		awake += n;
-		if (n == BATCH)
-			continue;
 		if (n)
-			stuck_since = 0;
+			*stuck_since = 0;
+	} while (n == BATCH && !__atomic_load_n(&c->stop, __ATOMIC_ACQUIRE));
+	if (!n)
+		see_whether_stuck(c, stuck_since);
+}
+
+static void *work(void *arg)
+{
+	struct consumer *c = arg;
+	u64 stuck_since = 0;
+
+	while (!__atomic_load_n(&c->stop, __ATOMIC_ACQUIRE)) {
+		read_all(c, &stuck_since);
+		while (sem_wait(&c->work))
+			;
+	}
+	return NULL;
+}
+
+static void wake(struct consumer *c)
+{
+	int value;
+
+	if (sem_getvalue(&c->work, &value) == 0 && value == 0)
+		sem_post(&c->work);
+}
+
+static void *look_out(void *arg)
+{
+	struct consumer *c = arg;
+	struct timespec nap = {.tv_nsec = NAP_MIN};
+
+	background_begin(&c->background, c->worker);
+	while (!__atomic_load_n(&c->stop, __ATOMIC_ACQUIRE)) {
+		u32 waiting = ring_reader_waiting(c->reader);
+
+		/* Otherwise who reads says so: the target does not wait for one that cannot. */
+		if (waiting)
+			wake(c);
 		else
-			see_whether_stuck(c, &stuck_since);
-		nap.tv_nsec = next_nap(nap.tv_nsec, awake);
-		awake = 0;
+			ring_reader_beat(c->reader);
+		if (waiting > BEHIND)
+			background_raise(&c->background);
+		else
+			background_lower(&c->background);
+		nap.tv_nsec = next_nap(nap.tv_nsec, waiting);
 		nanosleep(&nap, NULL);
 	}
 	return NULL;
+}
+
+static void end_worker(struct consumer *c)
+{
+	__atomic_store_n(&c->stop, true, __ATOMIC_RELEASE);
+	background_end(&c->background);
+	sem_post(&c->work);
+	pthread_join(c->worker, NULL);
 }
 
 int consumer_start(struct consumer *c, struct ring_reader *reader, struct err *err)
@@ -99,13 +147,23 @@ int consumer_start(struct consumer *c, struct ring_reader *reader, struct err *e
 
 	c->reader = reader;
 	c->stop = false;
+	background_init(&c->background);
+	if (sem_init(&c->work, 0, 0))
+		return err_sys(err, errno, "cannot make a semaphore");
 	/* Signals are for the thread that controls. */
 	sigfillset(&all);
 	pthread_sigmask(SIG_SETMASK, &all, &before);
-	ret = pthread_create(&c->thread, NULL, run, c);
+	ret = pthread_create(&c->worker, NULL, work, c);
+	if (!ret) {
+		ret = pthread_create(&c->lookout, NULL, look_out, c);
+		if (ret)
+			end_worker(c);
+	}
 	pthread_sigmask(SIG_SETMASK, &before, NULL);
-	if (ret)
+	if (ret) {
+		sem_destroy(&c->work);
 		return err_sys(err, ret, "cannot start a thread");
+	}
 	c->running = true;
 	return 0;
 }
@@ -115,7 +173,10 @@ void consumer_enter(struct consumer *c)
 	if (!c->reader)
 		return;
 	__atomic_store_n(&c->wanted, 1, __ATOMIC_RELEASE);
-	pthread_mutex_lock(&c->lock);
+	if (pthread_mutex_trylock(&c->lock)) {
+		background_raise(&c->background);
+		pthread_mutex_lock(&c->lock);
+	}
 	__atomic_store_n(&c->wanted, 0, __ATOMIC_RELEASE);
 	ring_reader_drain(c->reader);
 }
@@ -135,8 +196,9 @@ void consumer_drain(struct consumer *c)
 void consumer_stop(struct consumer *c, bool dead)
 {
 	if (c->running) {
-		__atomic_store_n(&c->stop, true, __ATOMIC_RELEASE);
-		pthread_join(c->thread, NULL);
+		end_worker(c);
+		pthread_join(c->lookout, NULL);
+		sem_destroy(&c->work);
 		c->running = false;
 	}
 	if (c->reader && dead)

@@ -3,18 +3,23 @@
 #define MEMATTACH_SESSION_CONSUMER_H
 
 #include <pthread.h>
+#include <semaphore.h>
 
 #include "base/err.h"
 #include "base/types.h"
 #include "probe/ring_reader.h"
+#include "session_background.h"
 
 /*
- * The thread that drains the ring into the books (ledger, stacks). The books have
- * one lock; the control thread holds it whenever it touches them, and first drains
- * what was recorded until then, so that events of breakpoints come in order.
+ * The thread that drains the ring into the books (ledger, stacks), and another one that
+ * looks after it. The books have one lock; the control thread holds it whenever it
+ * touches them, and first drains what was recorded until then, so that events of
+ * breakpoints come in order.
  */
 struct consumer {
-	pthread_t thread;
+	pthread_t worker, lookout;
+	struct background background; /* how the worker is scheduled */
+	sem_t work;                   /* there is some, or it is to stop */
 	pthread_mutex_t lock;
 	bool running;
 	bool stop;
@@ -38,7 +43,7 @@ void consumer_leave(struct consumer *consumer);
 void consumer_drain(struct consumer *consumer);
 
 /*
- * Ends the thread, if it runs, after it has applied everything. dead: every thread of the
+ * Ends the threads, if they run, after they have applied everything. dead: every thread of the
  * target has ended, with or without having completed its records.
  */
 void consumer_stop(struct consumer *consumer, bool dead);

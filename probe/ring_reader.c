@@ -301,6 +301,14 @@ bool ring_reader_drain(struct ring_reader *r)
 	return true;
 }
 
+u32 ring_reader_waiting(const struct ring_reader *r)
+{
+	u64 n = __atomic_load_n(&r->channel->head, __ATOMIC_RELAXED) -
+		__atomic_load_n(&r->tail, __ATOMIC_RELAXED);
+
+	return n > RING_SIZE ? RING_SIZE : (u32)n;
+}
+
 bool ring_reader_is_behind(const struct ring_reader *r)
 {
 	return __atomic_load_n(&r->channel->head, __ATOMIC_ACQUIRE) - r->tail > RING_SIZE / 2;

@@ -32,6 +32,9 @@ u32 ring_reader_read(struct ring_reader *reader, u32 max);
  */
 bool ring_reader_drain(struct ring_reader *reader);
 
+/* How many records wait to be read, from any thread; at most what the ring holds. */
+u32 ring_reader_waiting(const struct ring_reader *reader);
+
 /* Whether there are many records behind one that is not complete. */
 bool ring_reader_is_behind(const struct ring_reader *reader);
 
@@ -53,7 +56,7 @@ void ring_reader_finish_dead(struct ring_reader *reader);
 void ring_reader_note_free(struct ring_reader *reader, u32 thread, u64 address);
 u64 ring_reader_last_free(const struct ring_reader *reader, u32 thread);
 
-/* Shows the agent that somebody reads. To be called at least ten times a second. */
+/* Shows the agent that somebody reads. To be called at least ten times a second, from any thread. */
 void ring_reader_beat(struct ring_reader *reader);
 
 /*

@@ -114,7 +114,7 @@ targets: $(TARGETS:%=$(TB)/%)
 .PHONY: targets
 
 # The suites that run memattach need it, and the targets, but are not linked with them.
-INTEGRATION := exact threads stack_shapes harmless programs cli outputs exec_fork allocators orphan kill9 fork_within leaps
+INTEGRATION := exact busy threads stack_shapes harmless programs cli outputs exec_fork allocators orphan kill9 fork_within leaps
 ifneq ($(filter $(INTEGRATION),$(SUITE)),)
 check-one: | targets $(BUILD)/memattach
 endif

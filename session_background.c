@@ -1,0 +1,82 @@
+// SPDX-License-Identifier: MIT
+#include "session_background.h"
+
+#include <sched.h>
+#include <string.h>
+
+#include "base/clock.h"
+
+/* A busy machine is one for longer than this; each try costs the ring an eighth of its room. */
+#define RAISED_NS 200000000ULL
+
+static bool set_policy(pthread_t thread, int policy)
+{
+	const struct sched_param none = {0};
+
+	return pthread_setschedparam(thread, policy, &none) == 0;
+}
+
+/* In a thread of its own, which may have to stay where it has gone. */
+static void *try_the_way_back(void *arg)
+{
+	bool *possible = arg;
+
+	*possible = sched_getscheduler(0) == SCHED_OTHER &&
+		    set_policy(pthread_self(), SCHED_IDLE) &&
+		    set_policy(pthread_self(), SCHED_OTHER);
+	return NULL;
+}
+
+static bool can_come_back(void)
+{
+	bool possible = false;
+	pthread_t thread;
+
+	return pthread_create(&thread, NULL, try_the_way_back, &possible) == 0 &&
+	       pthread_join(thread, NULL) == 0 && possible;
+}
+
+void background_init(struct background *b)
+{
+	memset(b, 0, sizeof(*b));
+	pthread_mutex_init(&b->lock, NULL);
+}
+
+void background_begin(struct background *b, pthread_t thread)
+{
+	bool possible = can_come_back();
+
+	pthread_mutex_lock(&b->lock);
+	b->thread = thread;
+	b->raised = false;
+	b->active = possible && !b->ended && set_policy(thread, SCHED_IDLE);
+	pthread_mutex_unlock(&b->lock);
+}
+
+void background_raise(struct background *b)
+{
+	pthread_mutex_lock(&b->lock);
+	if (b->active) {
+		b->raised_ns = clock_ns();
+		if (!b->raised)
+			b->raised = set_policy(b->thread, SCHED_OTHER);
+	}
+	pthread_mutex_unlock(&b->lock);
+}
+
+void background_lower(struct background *b)
+{
+	pthread_mutex_lock(&b->lock);
+	if (b->raised && clock_ns() - b->raised_ns > RAISED_NS)
+		b->raised = !set_policy(b->thread, SCHED_IDLE);
+	pthread_mutex_unlock(&b->lock);
+}
+
+void background_end(struct background *b)
+{
+	background_raise(b);
+	pthread_mutex_lock(&b->lock);
+	b->active = b->raised = false;
+	b->ended = true;
+	pthread_mutex_unlock(&b->lock);
+}

@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef MEMATTACH_SESSION_BACKGROUND_H
+#define MEMATTACH_SESSION_BACKGROUND_H
+
+#include <pthread.h>
+
+#include "base/types.h"
+
+/*
+ * How a thread is scheduled that should not be in anybody's way: it takes the time of the
+ * CPUs that nobody else wants (SCHED_IDLE), until another thread of ours sees that it
+ * falls behind, or waits for it; then it has its share for a while, as any other.
+ */
+struct background {
+	pthread_mutex_t lock; /* of what follows; never held by the thread itself */
+	pthread_t thread;
+	bool active; /* if not, it is scheduled as it was, and stays so */
+	bool raised;
+	bool ended;
+	u64 raised_ns; /* when it was last found to be behind */
+};
+
+void background_init(struct background *background);
+
+/*
+ * Another thread is in the background from now on; unless the kernel would not let it come
+ * back from there, or we run under a policy that somebody has chosen for us.
+ */
+void background_begin(struct background *background, pthread_t thread);
+
+/* It falls behind, or somebody waits for it. */
+void background_raise(struct background *background);
+
+/* It does not: after a while it goes back. */
+void background_lower(struct background *background);
+
+/* It is to end: it is scheduled as it was, for good. */
+void background_end(struct background *background);
+
+#endif

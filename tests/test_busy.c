@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: MIT
+/*
+ * A machine without a moment to spare: one CPU for the target, memattach, and others that
+ * always run. What memattach does in the background must be done all the same.
+ */
+#include <sched.h>
+
+#include "tests/capture_query.h"
+#include "tests/forked.h"
+#include "tests/run_memattach.h"
+#include "tests/suites.h"
+
+#define SPINNERS 3
+
+static void spin(struct forked_side *side)
+{
+	volatile int always = side->arg == NULL;
+
+	while (always)
+		;
+}
+
+/* This process, and all that it will start. */
+static void stay_on_one_cpu(void)
+{
+	cpu_set_t set;
+
+	CPU_ZERO(&set);
+	CPU_SET((size_t)sched_getcpu(), &set);
+	ck_assert_int_eq(sched_setaffinity(0, sizeof(set), &set), 0);
+}
+
+/* Several times what the ring holds. */
+START_TEST(nothing_is_lost)
+{
+	struct forked spinners[SPINNERS];
+	struct memattach m;
+	struct target target;
+	json_t *capture;
+
+	stay_on_one_cpu();
+	memattach_probe_by("jump");
+	target_start(&target, WORDS("exact", "2"), NULL);
+	/* The control thread, which drains the ring when it writes a sample down, does so seldom. */
+	memattach_attach(&m, target.pid, WORDS("--proc-interval", "60000"));
+	for (int i = 0; i < SPINNERS; i++)
+		forked_start(&spinners[i], spin, NULL);
+	target_ask(&target, "run 300000", "done");
+	for (int i = 0; i < SPINNERS; i++)
+		forked_end(&spinners[i]);
+	capture = memattach_stop_and_read(&m);
+	capture_assert_truth(capture, &target, "", true);
+	ck_assert_int_eq(capture_total(capture, "lost_events"), 0);
+	ck_assert_int_gt(capture_total(capture, "total_allocations"), 150000);
+	json_decref(capture);
+	memattach_cleanup(&m);
+	target_end(&target);
+}
+END_TEST
+
+Suite *busy_suite(void)
+{
+	Suite *suite = suite_create("busy");
+	TCase *tcase = tcase_create("busy");
+
+	tcase_set_timeout(tcase, 120);
+	tcase_add_test(tcase, nothing_is_lost);
+	suite_add_tcase(suite, tcase);
+	return suite;
+}
