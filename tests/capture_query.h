@@ -66,6 +66,9 @@ double capture_share_through(json_t *capture, const char *function);
 void capture_assert_truth(json_t *capture, struct target *target, const char *suffix,
 			  bool temporary);
 
+/* The same at every site, and for what belongs to none: unknown frees and failed allocations. */
+void capture_assert_whole_truth(json_t *capture, struct target *target);
+
 /* What the target said last in answer to that. */
 struct truth_sums {
 	long unknown_frees, failed;

@@ -34,13 +34,14 @@ static void set_auto(void)
 	set(PROBE_AUTO);
 }
 
-void suite_add_by_each_mode(Suite *suite, const char *name, double timeout,
-			    void (*add)(TCase *tcase, enum probe_mode mode))
+Suite *suite_by_each_mode(const char *name, double timeout,
+			  void (*add)(TCase *tcase, enum probe_mode mode))
 {
 	static const SFun set_up[PROBE_MODES] = {set_trap, set_jump, set_auto};
 	/* libcheck keeps the pointer. */
 	static char case_names[64][32];
 	static int n;
+	Suite *suite = suite_create(name);
 
 	for (int mode = 0; mode < PROBE_MODES_RUN; mode++) {
 		char *case_name = case_names[n++ % 64];
@@ -53,6 +54,7 @@ void suite_add_by_each_mode(Suite *suite, const char *name, double timeout,
 		add(tcase, (enum probe_mode)mode);
 		suite_add_tcase(suite, tcase);
 	}
+	return suite;
 }
 
 enum probe_mode probe_mode_now(void)

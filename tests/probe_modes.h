@@ -23,12 +23,12 @@ enum probe_mode { PROBE_TRAP, PROBE_JUMP, PROBE_AUTO, PROBE_MODES };
 const char *probe_mode_name(enum probe_mode mode);
 
 /*
- * Adds a test case to the suite for each mode, called by the suite's and the
- * mode's name ("exact-jump"): add puts the tests into it, and each of these is run
- * with that --probe (memattach_probe_by). timeout in seconds. CK_RUN_CASE chooses one.
+ * A suite with a test case for each mode, called by the suite's and the mode's name
+ * ("exact-jump"): add puts the tests into it, and each of these is run with that
+ * --probe (memattach_probe_by). timeout in seconds. CK_RUN_CASE chooses one.
  */
-void suite_add_by_each_mode(Suite *suite, const char *name, double timeout,
-			    void (*add)(TCase *tcase, enum probe_mode mode));
+Suite *suite_by_each_mode(const char *name, double timeout,
+			  void (*add)(TCase *tcase, enum probe_mode mode));
 
 /* In such a test: the mode that it is run by. */
 enum probe_mode probe_mode_now(void);

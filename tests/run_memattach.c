@@ -221,16 +221,54 @@ json_t *memattach_stop_and_read(struct memattach *m)
 	return memattach_capture(m);
 }
 
+json_t *memattach_snapshot_and_read(struct memattach *m)
+{
+	memattach_snapshot(m);
+	return memattach_capture(m);
+}
+
+void memattach_stop_with_truth(struct memattach *m, struct target *target, const char *suffix,
+			       bool temporary)
+{
+	json_t *capture = memattach_stop_and_read(m);
+
+	capture_assert_truth(capture, target, suffix, temporary);
+	json_decref(capture);
+	memattach_cleanup(m);
+}
+
+void memattach_end_command(struct memattach *m, struct target *command)
+{
+	target_leave(command);
+	memattach_expect_exit(m, 0);
+	memattach_cleanup(m);
+}
+
+void memattach_visits(struct target *target, const char *line, const char *answer)
+{
+	struct memattach m;
+
+	memattach_attach(&m, target->pid, NULL);
+	if (line)
+		target_ask(target, line, answer);
+	memattach_stop(&m);
+	memattach_cleanup(&m);
+}
+
+void memattach_kill(const struct memattach *m)
+{
+	kill(m->pid, SIGKILL);
+	wait_end(m->pid);
+}
+
 void memattach_cleanup(struct memattach *m)
 {
 	bool forced = m->pid > 0;
 	struct dirent *entry;
 	DIR *dir;
 
-	if (forced) {
-		kill(m->pid, SIGKILL);
-		wait_end(m->pid);
-	}
+	if (forced)
+		memattach_kill(m);
 	if (m->to >= 0)
 		close(m->to);
 	lines_deinit(&m->out);

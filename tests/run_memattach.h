@@ -71,6 +71,9 @@ void memattach_expect_exit(struct memattach *m, int status);
 /* Interrupts it, and it must end with status 0. */
 void memattach_stop(struct memattach *m);
 
+/* Ends it with SIGKILL, and reaps it. */
+void memattach_kill(const struct memattach *m);
+
 /* What it has written to stdout, to stderr so far; never NULL. */
 const char *memattach_out(const struct memattach *m);
 const char *memattach_err(const struct memattach *m);
@@ -87,7 +90,18 @@ void memattach_fails(const char *const *args, int status, const char *text);
 /* A pid as an argument, in a static buffer. */
 const char *number_of(pid_t pid);
 
-/* All in one: attach, stop, capture, cleanup is left to do. */
+/* Stops it and reads its capture; asks for a snapshot and reads it. cleanup is left to do. */
 json_t *memattach_stop_and_read(struct memattach *m);
+json_t *memattach_snapshot_and_read(struct memattach *m);
+
+/* Stops it: what it has recorded must be the truth (capture_assert_truth). Cleans up. */
+void memattach_stop_with_truth(struct memattach *m, struct target *target, const char *suffix,
+			       bool temporary);
+
+/* The command that it has launched ends, and so must it, with status 0. Cleans up. */
+void memattach_end_command(struct memattach *m, struct target *command);
+
+/* It attaches, the target is asked line (NULL: nothing), it is stopped. Cleans up. */
+void memattach_visits(struct target *target, const char *line, const char *answer);
 
 #endif

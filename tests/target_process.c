@@ -87,16 +87,23 @@ void target_run(struct target *target, const char *const *argv, const char *cons
 	close(out[1]);
 }
 
+char *target_program(const char *name)
+{
+	char place[256];
+	char *path;
+
+	snprintf(place, sizeof(place), "targets/%s", name);
+	path = build_path(place);
+	if (access(path, X_OK) != 0)
+		ck_abort_msg("target %s was not built", path);
+	return path;
+}
+
 void target_start(struct target *target, const char *const *argv, const char *const *env)
 {
 	const char *words[16] = {0};
-	char name[256];
-	char *path;
+	char *path = target_program(argv[0]);
 
-	snprintf(name, sizeof(name), "targets/%s", argv[0]);
-	path = build_path(name);
-	if (access(path, X_OK) != 0)
-		ck_abort_msg("target %s was not built", path);
 	words[0] = path;
 	for (size_t i = 1; argv[i]; i++) {
 		ck_assert_uint_lt(i, 15);

@@ -37,6 +37,9 @@ void make_pipe(int fds[2]);
 /* The path of a file that the build made: build_path("targets/exact") and so on, malloc'ed. */
 char *build_path(const char *name);
 
+/* The path of a target of tests/targets, which must have been built, malloc'ed. */
+char *target_program(const char *name);
+
 /* Starts a target of tests/targets (argv[0] is its name) and waits until it says "ready". */
 void target_start(struct target *target, const char *const *argv, const char *const *env);
 

@@ -37,13 +37,6 @@ static const struct setup {
 };
 #define SETUPS (int)(sizeof(setups) / sizeof(setups[0]))
 
-static void compare_all(json_t *capture, struct target *target)
-{
-	capture_assert_truth(capture, target, "", true);
-	ck_assert_int_eq(capture_total(capture, "unknown_frees"), truth_sums_last().unknown_frees);
-	ck_assert_int_eq(capture_total(capture, "failed_allocations"), truth_sums_last().failed);
-}
-
 static bool skipped(const struct setup *setup)
 {
 	if (!setup->preload || access(setup->preload, R_OK) == 0)
@@ -71,7 +64,7 @@ START_TEST(attached)
 	target_say(&target, "run %s", by_mode("1500", "20000"));
 	target_expect(&target, "done");
 	capture = memattach_stop_and_read(&m);
-	compare_all(capture, &target);
+	capture_assert_whole_truth(capture, &target);
 	json_decref(capture);
 	memattach_cleanup(&m);
 	target_ask(&target, "run 1000", "done");
@@ -84,15 +77,14 @@ END_TEST
 START_TEST(launched)
 {
 	const struct setup *setup = &setups[_i];
-	char name[64], *path;
+	char *path;
 	struct memattach m;
 	struct target target;
 	json_t *capture;
 
 	if (skipped(setup))
 		return;
-	snprintf(name, sizeof(name), "targets/%s", setup->program);
-	path = build_path(name);
+	path = target_program(setup->program);
 	setenv("TCMALLOC_LARGE_ALLOC_REPORT_THRESHOLD", "0", 1);
 	/* Not for memattach itself. */
 	if (setup->preload) {
@@ -109,14 +101,11 @@ START_TEST(launched)
 	memattach_adopt(&m, &target);
 	target_say(&target, "run %s", by_mode("1000", "20000"));
 	target_expect(&target, "done");
-	memattach_snapshot(&m);
-	capture = memattach_capture(&m);
-	compare_all(capture, &target);
+	capture = memattach_snapshot_and_read(&m);
+	capture_assert_whole_truth(capture, &target);
 	ck_assert_int_eq(truth_sums_last().unknown_frees, 0);
 	json_decref(capture);
-	target_leave(&target);
-	memattach_expect_exit(&m, 0);
-	memattach_cleanup(&m);
+	memattach_end_command(&m, &target);
 	free(path);
 }
 END_TEST
@@ -168,7 +157,7 @@ static void check_pool(struct target *target, const char *const *options)
 	target_ask(target, "jump 50", "jumped");
 	target_ask(target, "run 500", "done");
 	capture = memattach_stop_and_read(&m);
-	compare_all(capture, target);
+	capture_assert_whole_truth(capture, target);
 	/* malloc inside the pool is no call of its own. */
 	ck_assert(!capture_site(capture, "pool_get", 1, &sum));
 	ck_assert(!capture_site(capture, "pool_make", 1, &sum));
@@ -280,8 +269,5 @@ static void add(TCase *tcase, enum probe_mode mode)
 
 Suite *allocators_suite(void)
 {
-	Suite *suite = suite_create("allocators");
-
-	suite_add_by_each_mode(suite, "allocators", 60, add);
-	return suite;
+	return suite_by_each_mode("allocators", 60, add);
 }

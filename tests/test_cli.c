@@ -320,7 +320,7 @@ END_TEST
 START_TEST(no_allocator)
 {
 	struct target target;
-	char *path = build_path("targets/noalloc");
+	char *path = target_program("noalloc");
 
 	target_start(&target, WORDS("noalloc"), NULL);
 	memattach_fails(WORDS("-p", number_of(target.pid)), 125, "noalloc");

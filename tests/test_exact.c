@@ -33,9 +33,7 @@ static void run(struct target *target, const char *operations)
 /* The whole truth: every site, and what belongs to none. */
 static void compare_all(json_t *capture, struct target *target)
 {
-	capture_assert_truth(capture, target, "", true);
-	ck_assert_int_eq(capture_total(capture, "unknown_frees"), truth_sums_last().unknown_frees);
-	ck_assert_int_eq(capture_total(capture, "failed_allocations"), truth_sums_last().failed);
+	capture_assert_whole_truth(capture, target);
 	ck_assert_int_eq(capture_total(capture, "replaced"), 0);
 }
 
@@ -43,18 +41,15 @@ static void compare_all(json_t *capture, struct target *target)
 START_TEST(launched)
 {
 	const struct engine *engine = &engines[_i];
-	char name[64], *path;
+	char *path = target_program(engine->program);
 	struct memattach m;
 	struct target target;
 	json_t *capture;
 
-	snprintf(name, sizeof(name), "targets/%s", engine->program);
-	path = build_path(name);
 	memattach_launch(&m, NULL, WORDS(path, engine->threads));
 	memattach_adopt(&m, &target);
 	run(&target, by_mode(engine->by_trap, engine->by_jump));
-	memattach_snapshot(&m);
-	capture = memattach_capture(&m);
+	capture = memattach_snapshot_and_read(&m);
 	compare_all(capture, &target);
 	ck_assert_int_eq(truth_sums_last().unknown_frees, 0);
 	json_decref(capture);
@@ -111,13 +106,8 @@ static void attach_running(struct target *target, struct memattach *m)
 
 static void stop_and_compare(struct target *target, struct memattach *m, bool temporary)
 {
-	json_t *capture;
-
 	target_ask(target, "stop", "stopped");
-	capture = memattach_stop_and_read(m);
-	capture_assert_truth(capture, target, "_b", temporary);
-	json_decref(capture);
-	memattach_cleanup(m);
+	memattach_stop_with_truth(m, target, "_b", temporary);
 }
 
 START_TEST(attached_to_running_threads)
@@ -146,8 +136,7 @@ START_TEST(snapshots_while_threads_run)
 	attach_running(&target, &m);
 	for (int i = 0; i < 5; i++) {
 		target_ask(&target, "progress 100", "progressed");
-		memattach_snapshot(&m);
-		capture = memattach_capture(&m);
+		capture = memattach_snapshot_and_read(&m);
 		ck_assert_uint_eq(json_array_size(json_object_get(capture, "snapshots")),
 				  (size_t)i + 1);
 		json_decref(capture);
@@ -163,7 +152,6 @@ START_TEST(signals_at_1_khz)
 	struct memattach m;
 	struct target target;
 	long ticks;
-	json_t *capture;
 
 	target_start(&target, WORDS("exact", "4"), NULL);
 	target_ask(&target, "timer 1000", "timer 0");
@@ -174,10 +162,7 @@ START_TEST(signals_at_1_khz)
 	target_say(&target, "timer 0");
 	ck_assert_int_eq(sscanf(target_hear(&target), "timer %ld", &ticks), 1);
 	ck_assert_int_gt(ticks, 200);
-	capture = memattach_stop_and_read(&m);
-	capture_assert_truth(capture, &target, "_b", false);
-	json_decref(capture);
-	memattach_cleanup(&m);
+	memattach_stop_with_truth(&m, &target, "_b", false);
 	target_end(&target);
 }
 END_TEST
@@ -187,7 +172,6 @@ START_TEST(handler_that_allocates)
 {
 	struct memattach m;
 	struct target target;
-	json_t *capture;
 
 	target_start(&target, WORDS("exact", "4"), NULL);
 	memattach_attach(&m, target.pid, NULL);
@@ -200,10 +184,7 @@ START_TEST(handler_that_allocates)
 	target_hear(&target);
 	/* A last signal may be on its way to a thread that waits: its handler runs before anything else of it. */
 	target_ask(&target, "run 20", "done");
-	capture = memattach_stop_and_read(&m);
-	capture_assert_truth(capture, &target, "", false);
-	json_decref(capture);
-	memattach_cleanup(&m);
+	memattach_stop_with_truth(&m, &target, "", false);
 	target_end(&target);
 }
 END_TEST
@@ -249,8 +230,5 @@ static void add(TCase *tcase, enum probe_mode mode)
 
 Suite *exact_suite(void)
 {
-	Suite *suite = suite_create("exact");
-
-	suite_add_by_each_mode(suite, "exact", 60, add);
-	return suite;
+	return suite_by_each_mode("exact", 60, add);
 }

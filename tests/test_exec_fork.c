@@ -191,7 +191,7 @@ END_TEST
 /* A shell that replaces itself by the program: the usual case of `-- COMMAND`. */
 START_TEST(launched_through_a_script)
 {
-	char *path = build_path("targets/forker");
+	char *path = target_program("forker");
 	char script[4200];
 	struct memattach m;
 	struct target target;
@@ -201,8 +201,7 @@ START_TEST(launched_through_a_script)
 	memattach_launch(&m, NULL, WORDS("sh", "-c", script));
 	memattach_adopt(&m, &target);
 	target_ask(&target, "run 100", "done");
-	memattach_snapshot(&m);
-	capture = memattach_capture(&m);
+	capture = memattach_snapshot_and_read(&m);
 	capture_assert_truth(capture, &target, "", true);
 	json_decref(capture);
 	target_leave(&target);
@@ -218,26 +217,22 @@ START_TEST(exec_of_other_kinds_of_programs)
 {
 	static const char *const programs[] = {"exact_static", "exact_static_pie", "exact_musl",
 					       "exact_musl_static"};
-	char name[64], script[4200], *path;
+	char *path = target_program(programs[_i]);
+	char script[4200];
 	struct memattach m;
 	struct target target;
 	json_t *capture;
 
-	snprintf(name, sizeof(name), "targets/%s", programs[_i]);
-	path = build_path(name);
 	/* musl has no unwind information, so strdup hides its caller. */
 	snprintf(script, sizeof(script), "exec '%s' 2 %s", path,
 		 strstr(path, "musl") ? "site_str site_asprintf" : "");
 	memattach_launch(&m, NULL, WORDS("sh", "-c", script));
 	memattach_adopt(&m, &target);
 	target_ask(&target, "run 300", "done");
-	memattach_snapshot(&m);
-	capture = memattach_capture(&m);
+	capture = memattach_snapshot_and_read(&m);
 	capture_assert_truth(capture, &target, "", true);
 	json_decref(capture);
-	target_leave(&target);
-	memattach_expect_exit(&m, 0);
-	memattach_cleanup(&m);
+	memattach_end_command(&m, &target);
 	free(path);
 }
 END_TEST
@@ -260,8 +255,5 @@ static void add(TCase *tcase, enum probe_mode mode)
 
 Suite *exec_fork_suite(void)
 {
-	Suite *suite = suite_create("exec_fork");
-
-	suite_add_by_each_mode(suite, "exec_fork", 60, add);
-	return suite;
+	return suite_by_each_mode("exec_fork", 60, add);
 }

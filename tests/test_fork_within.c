@@ -16,17 +16,13 @@ static const char *const modes[] = {"trap", "jump"};
 
 START_TEST(born_within_an_allocator)
 {
-	struct memattach m;
 	struct target target;
 	char *before;
 
 	memattach_probe_by(modes[_i]);
 	target_start(&target, WORDS("fork_within"), NULL);
 	before = process_image(target.pid, false);
-	memattach_attach(&m, target.pid, NULL);
-	target_ask(&target, "within 100", "forked");
-	memattach_stop(&m);
-	memattach_cleanup(&m);
+	memattach_visits(&target, "within 100", "forked");
 	assert_same_image(before, process_image(target.pid, false));
 	target_ask(&target, "within 3", "forked");
 	target_end(&target);
@@ -35,7 +31,6 @@ END_TEST
 
 START_TEST(born_in_a_signal_handler)
 {
-	struct memattach m;
 	struct target target;
 	char *before;
 
@@ -44,10 +39,7 @@ START_TEST(born_in_a_signal_handler)
 	/* The handler of the signals is there from now on. */
 	target_ask(&target, "signal 1", "forked");
 	before = process_image(target.pid, false);
-	memattach_attach(&m, target.pid, NULL);
-	target_ask(&target, "signal 300", "forked");
-	memattach_stop(&m);
-	memattach_cleanup(&m);
+	memattach_visits(&target, "signal 300", "forked");
 	assert_same_image(before, process_image(target.pid, false));
 	target_ask(&target, "signal 3", "forked");
 	target_end(&target);
@@ -59,17 +51,13 @@ END_TEST
 /* Breakpoints come, become jumps and go between a child's birth and when it is cleaned. */
 START_TEST(born_while_memattach_comes_and_goes)
 {
-	struct memattach m;
 	struct target target;
 
 	memattach_probe_by(modes[_i]);
 	target_start(&target, WORDS("fork_within"), NULL);
 	target_say(&target, "signal 4000");
-	for (int i = 0; i < ROUNDS; i++) {
-		memattach_attach(&m, target.pid, NULL);
-		memattach_stop(&m);
-		memattach_cleanup(&m);
-	}
+	for (int i = 0; i < ROUNDS; i++)
+		memattach_visits(&target, NULL, NULL);
 	ck_assert_str_eq(target_hear(&target), "forked");
 	target_end(&target);
 }

@@ -13,15 +13,6 @@
 #include "tests/run_memattach.h"
 #include "tests/suites.h"
 
-static void cycle(struct target *target)
-{
-	struct memattach m;
-
-	memattach_attach(&m, target->pid, NULL);
-	memattach_stop(&m);
-	memattach_cleanup(&m);
-}
-
 /* Threads allocate and check what their blocks hold, while memattach comes and goes. */
 START_TEST(cycles_on_busy_threads)
 {
@@ -68,7 +59,7 @@ START_TEST(every_mapping_as_before)
 	target_ask(&target, "run 1000", "done");
 	before = process_image(target.pid, true);
 	for (int i = 0; i < 5; i++)
-		cycle(&target);
+		memattach_visits(&target, NULL, NULL);
 	assert_same_image(before, process_image(target.pid, true));
 	target_ask(&target, "run 1000", "done");
 	target_end(&target);
@@ -102,7 +93,7 @@ START_TEST(timed_calls_keep_their_time)
 	target_start(&target, WORDS("blocked"), NULL);
 	target_ask(&target, "timed", "timed 9");
 	for (int i = 0; i < 3; i++)
-		cycle(&target);
+		memattach_visits(&target, NULL, NULL);
 	target_ask(&target, "finished", "right");
 	target_ask(&target, "status", "returned 0 eintr 0");
 	target_end(&target);
@@ -184,14 +175,10 @@ END_TEST
 START_TEST(sigtrap_is_the_targets)
 {
 	struct target target;
-	struct memattach m;
 
 	target_start(&target, WORDS("signals"), NULL);
 	for (int i = 0; i < 3; i++) {
-		memattach_attach(&m, target.pid, NULL);
-		target_ask(&target, "trap 50", "trapped");
-		memattach_stop(&m);
-		memattach_cleanup(&m);
+		memattach_visits(&target, "trap 50", "trapped");
 		target_ask(&target, "trap 50", "trapped");
 	}
 	target_end(&target);
@@ -288,7 +275,6 @@ START_TEST(stop_and_continue)
 {
 	struct target target;
 	struct memattach m;
-	json_t *capture;
 
 	target_start(&target, WORDS("exact", "4"), NULL);
 	target_ask(&target, "start", "started");
@@ -305,10 +291,7 @@ START_TEST(stop_and_continue)
 	}
 	target_ask(&target, "progress 20", "progressed");
 	target_ask(&target, "stop", "stopped");
-	capture = memattach_stop_and_read(&m);
-	capture_assert_truth(capture, &target, "_b", true);
-	json_decref(capture);
-	memattach_cleanup(&m);
+	memattach_stop_with_truth(&m, &target, "_b", true);
 	target_end(&target);
 }
 END_TEST
@@ -331,7 +314,7 @@ START_TEST(attach_to_a_stopped_process)
 	target_start(&target, WORDS("exact", "2"), NULL);
 	kill(target.pid, SIGSTOP);
 	expect_stop(&target);
-	cycle(&target);
+	memattach_visits(&target, NULL, NULL);
 	assert_untraced(target.pid);
 	assert_state(target.pid, 'T');
 	memattach_attach(&m, target.pid, NULL);
@@ -370,10 +353,7 @@ START_TEST(a_stuck_thread)
 	}
 	target_ask(&target, "work", "worked");
 	before = process_image(target.pid, false);
-	memattach_attach(&m, target.pid, NULL);
-	target_ask(&target, "work", "worked");
-	memattach_stop(&m);
-	memattach_cleanup(&m);
+	memattach_visits(&target, "work", "worked");
 	assert_same_image(before, process_image(target.pid, false));
 	target_ask(&target, "work", "worked");
 	/* It comes out of it while it is traced. */
@@ -394,7 +374,7 @@ START_TEST(gdb_can_attach_afterwards)
 
 	target_start(&target, WORDS("exact", "4"), NULL);
 	target_ask(&target, "start", "started");
-	cycle(&target);
+	memattach_visits(&target, NULL, NULL);
 	snprintf(pid, sizeof(pid), "%d", (int)target.pid);
 	target_run(&gdb,
 		   WORDS("gdb", "-nx", "-batch", "-p", pid, "-ex", "thread apply all bt 2", "-ex",
@@ -406,7 +386,7 @@ START_TEST(gdb_can_attach_afterwards)
 	ck_assert_int_eq(wait_end(gdb.pid), 0);
 	target_leave(&gdb);
 	target_ask(&target, "progress 1000", "progressed");
-	cycle(&target);
+	memattach_visits(&target, NULL, NULL);
 	target_ask(&target, "stop", "stopped");
 	target_end(&target);
 }
@@ -509,8 +489,5 @@ static void add(TCase *tcase, enum probe_mode mode)
 
 Suite *harmless_suite(void)
 {
-	Suite *suite = suite_create("harmless");
-
-	suite_add_by_each_mode(suite, "harmless", 120, add);
-	return suite;
+	return suite_by_each_mode("harmless", 120, add);
 }

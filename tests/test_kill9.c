@@ -72,8 +72,7 @@ static void kill_while_recording(struct memattach *m, const struct target *targe
 
 	memattach_attach(m, target->pid, NULL);
 	nanosleep(&pause, NULL);
-	kill(m->pid, SIGKILL);
-	wait_end(m->pid);
+	memattach_kill(m);
 }
 
 static void kill_at(enum instant instant, struct memattach *m, const struct target *target)
@@ -99,12 +98,7 @@ static void kill_at(enum instant instant, struct memattach *m, const struct targ
 /* Somebody has to take over. */
 static void attach_and_detach(struct target *target)
 {
-	struct memattach m;
-
-	memattach_attach(&m, target->pid, NULL);
-	target_ask(target, "progress 5", "progressed");
-	memattach_stop(&m);
-	memattach_cleanup(&m);
+	memattach_visits(target, "progress 5", "progressed");
 	ck_assert(!orphans_has_traces(target->pid));
 }
 
@@ -151,8 +145,5 @@ static void add(TCase *tcase, enum probe_mode mode)
 
 Suite *kill9_suite(void)
 {
-	Suite *suite = suite_create("kill9");
-
-	suite_add_by_each_mode(suite, "kill9", 120, add);
-	return suite;
+	return suite_by_each_mode("kill9", 120, add);
 }

@@ -249,7 +249,7 @@ END_TEST
 /* At the stop behind execve the dynamic linker is mapped and has not run: r_debug is zero. */
 START_TEST(linker_before_it_has_run)
 {
-	char *path = build_path("targets/symbols_lines_pie");
+	char *path = target_program("symbols_lines_pie");
 	struct r_debug_info info;
 	struct view view;
 	int status;
@@ -289,7 +289,7 @@ START_TEST(other_root_and_namespace)
 		"place=$dir/usr/lib/debug/.build-id/$(echo $id | cut -c1-2); mkdir -p $place\n"
 		"objcopy --only-keep-debug $program $place/$(echo $id | cut -c3-).debug\n"
 		"strip -s -o $dir/program $program; exec chroot $dir /program\n";
-	char *path = build_path("targets/symbols_lines_static");
+	char *path = target_program("symbols_lines_static");
 	const struct symbol_frame *frames;
 	char *dir = make_dir();
 	struct target target;
@@ -322,7 +322,7 @@ END_TEST
 /* Without the capability that map_files needs, files are opened by name. */
 START_TEST(unprivileged_by_name)
 {
-	char *built = build_path("targets/symbols_lines_pie");
+	char *built = target_program("symbols_lines_pie");
 	const struct module *m;
 	struct target target;
 	struct places places;

@@ -67,8 +67,7 @@ static bool kill_memattach(struct memattach *m, struct target *target, int i)
 	case 1:
 		memattach_attach(m, target->pid, NULL);
 		nanosleep(&pause, NULL);
-		kill(m->pid, SIGKILL);
-		wait_end(m->pid);
+		memattach_kill(m);
 		return true;
 	default:
 		memattach_attach(m, target->pid, NULL);
@@ -140,8 +139,7 @@ static void kill_both(struct memattach *m)
 
 	ck_assert_int_gt(guardian, 0);
 	kill(guardian, SIGKILL);
-	kill(m->pid, SIGKILL);
-	wait_end(m->pid);
+	memattach_kill(m);
 	/* Ours now, unless memattach has reaped it. */
 	waitpid(guardian, NULL, 0);
 }
@@ -150,17 +148,13 @@ static void kill_both(struct memattach *m)
 static void take_over(struct target *target)
 {
 	struct memattach m;
-	json_t *capture;
 
 	target_ask(target, "epoch", "epoch");
 	memattach_attach_nowait(&m, target->pid, NULL);
 	memattach_wait_for(&m, "removed what a killed memattach has left");
 	memattach_wait_for(&m, "attached to");
 	target_ask(target, "run 200", "done");
-	capture = memattach_stop_and_read(&m);
-	capture_assert_truth(capture, target, "", true);
-	json_decref(capture);
-	memattach_cleanup(&m);
+	memattach_stop_with_truth(&m, target, "", true);
 }
 
 /* With the guardian killed as well the target goes on through the agent's handler, for ever. */
@@ -232,10 +226,7 @@ START_TEST(both_killed_at_any_moment)
 		target_ask(&target, "progress 10", "progressed");
 		target_ask(&target, "trap 2", "trapped");
 		target_ask(&target, "fork 1", "forked");
-		memattach_attach(&m, target.pid, NULL);
-		target_ask(&target, "progress 5", "progressed");
-		memattach_stop(&m);
-		memattach_cleanup(&m);
+		memattach_visits(&target, "progress 5", "progressed");
 		ck_assert(!orphans_has_traces(target.pid));
 		if (i % 7 == 6)
 			before = compare(&target, before);
@@ -247,6 +238,19 @@ START_TEST(both_killed_at_any_moment)
 }
 END_TEST
 
+/* memattach records a target whose calls can be left, and stood still in. Its image before. */
+static char *attach_to_fork_within(struct target *target, struct memattach *m)
+{
+	char *before;
+
+	orphans_adopt();
+	target_start(target, WORDS("fork_within"), NULL);
+	before = orphans_image(target);
+	memattach_attach(m, target->pid, NULL);
+	target_ask(target, "work 1000", "worked");
+	return before;
+}
+
 /* What calls that were left by longjmp have left on a stack keeps nothing in the target. */
 START_TEST(remnants_on_the_stack)
 {
@@ -254,14 +258,9 @@ START_TEST(remnants_on_the_stack)
 	struct memattach m;
 	char *before;
 
-	orphans_adopt();
-	target_start(&target, WORDS("fork_within"), NULL);
-	before = orphans_image(&target);
-	memattach_attach(&m, target.pid, NULL);
-	target_ask(&target, "work 1000", "worked");
+	before = attach_to_fork_within(&target, &m);
 	target_ask(&target, "remnant", "waiting");
-	kill(m.pid, SIGKILL);
-	wait_end(m.pid);
+	memattach_kill(&m);
 	orphans_await(&target);
 	orphans_forget(&m);
 	assert_same_image(before, orphans_image(&target));
@@ -281,14 +280,9 @@ START_TEST(a_call_that_lasts)
 	char *before;
 	int status;
 
-	orphans_adopt();
-	target_start(&target, WORDS("fork_within"), NULL);
-	before = orphans_image(&target);
-	memattach_attach(&m, target.pid, NULL);
-	target_ask(&target, "work 1000", "worked");
+	before = attach_to_fork_within(&target, &m);
 	target_ask(&target, "inside", "inside");
-	kill(m.pid, SIGKILL);
-	wait_end(m.pid);
+	memattach_kill(&m);
 	status = wait_end(orphans_find(getpid(), target.pid));
 	ck_assert(WIFEXITED(status) && WEXITSTATUS(status) == 1);
 	orphans_forget(&m);
@@ -296,10 +290,7 @@ START_TEST(a_call_that_lasts)
 	ck_assert(orphans_has_traces(target.pid));
 	target_ask(&target, "go", "outside");
 	target_ask(&target, "work 1000", "worked");
-	memattach_attach(&m, target.pid, NULL);
-	target_ask(&target, "work 1000", "worked");
-	memattach_stop(&m);
-	memattach_cleanup(&m);
+	memattach_visits(&target, "work 1000", "worked");
 	assert_same_image(before, orphans_image(&target));
 	target_end(&target);
 }
@@ -322,8 +313,5 @@ static void add(TCase *tcase, enum probe_mode mode)
 
 Suite *orphan_suite(void)
 {
-	Suite *suite = suite_create("orphan");
-
-	suite_add_by_each_mode(suite, "orphan", 120, add);
-	return suite;
+	return suite_by_each_mode("orphan", 120, add);
 }

@@ -368,7 +368,7 @@ START_TEST(signals_end_the_run)
 	static const int signals[] = {SIGINT, SIGTERM, SIGHUP};
 	struct memattach m;
 	struct target target;
-	char *path = build_path("targets/leak_cpp");
+	char *path = target_program("leak_cpp");
 	json_t *capture;
 
 	memattach_launch(&m, NULL, WORDS(path));

@@ -160,8 +160,7 @@ START_TEST(python)
 	memattach_attach(&m, python.pid, NULL);
 	target_ask(&python, "kept = [bytearray(10000 + i) for i in range(300)]", "ok");
 	target_ask(&python, "for i in range(2000): bytearray(1234)", "ok");
-	memattach_snapshot(&m);
-	capture = memattach_capture(&m);
+	capture = memattach_snapshot_and_read(&m);
 	ck_assert_int_ge(capture_total(capture, "live_bytes"), 3000000);
 	ck_assert_double_gt(capture_share_through(capture, "Py_BytesMain"), 0.99);
 	ck_assert_double_gt(capture_share_through(capture, "PyByteArray_Resize"), 0.9);

@@ -160,8 +160,7 @@ START_TEST(estimates_agree_with_the_truth)
 	memattach_attach(&m, target.pid, WORDS("-s", mean->option));
 	target_ask(&target, "epoch", "epoch");
 	target_ask(&target, strcmp(mode, "trap") == 0 ? "run 4000" : "run 20000", "done");
-	memattach_snapshot(&m);
-	capture = memattach_capture(&m);
+	capture = memattach_snapshot_and_read(&m);
 	compare(capture, &target, mean);
 	json_decref(capture);
 	/* The main thread frees what the others have left. */
@@ -185,7 +184,7 @@ END_TEST
 START_TEST(launched)
 {
 	const struct mean *mean = &means[_i % MEANS];
-	char *path = build_path("targets/exact");
+	char *path = target_program("exact");
 	struct memattach m;
 	struct target target;
 	json_t *capture;
@@ -194,20 +193,16 @@ START_TEST(launched)
 	memattach_probe_by(modes[_i / MEANS]);
 	memattach_launch(&m, WORDS("-s", mean->option), WORDS(path, "4", "site_asprintf"));
 	memattach_adopt(&m, &target);
-	memattach_snapshot(&m);
-	capture = memattach_capture(&m);
+	capture = memattach_snapshot_and_read(&m);
 	before = capture_total(capture, "live_blocks");
 	json_decref(capture);
 	target_ask(&target, "run 1500", "done");
 	target_ask(&target, "drain", "drained");
-	memattach_snapshot(&m);
-	capture = memattach_capture(&m);
+	capture = memattach_snapshot_and_read(&m);
 	ck_assert_int_eq(capture_total(capture, "live_blocks"), before);
 	ck_assert_int_eq(capture_total(capture, "replaced"), 0);
 	json_decref(capture);
-	target_leave(&target);
-	memattach_expect_exit(&m, 0);
-	memattach_cleanup(&m);
+	memattach_end_command(&m, &target);
 	free(path);
 }
 END_TEST
@@ -226,8 +221,7 @@ START_TEST(signals)
 	target_ask(&target, _i == 2 ? "run 1500" : "run 40000", "done");
 	target_say(&target, "timer 0");
 	target_hear(&target);
-	memattach_snapshot(&m);
-	capture = memattach_capture(&m);
+	capture = memattach_snapshot_and_read(&m);
 	compare(capture, &target, &means[1]);
 	json_decref(capture);
 	memattach_stop(&m);

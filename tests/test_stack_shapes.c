@@ -275,8 +275,5 @@ static void add(TCase *tcase, enum probe_mode mode)
 
 Suite *stack_shapes_suite(void)
 {
-	Suite *suite = suite_create("stack_shapes");
-
-	suite_add_by_each_mode(suite, "stack_shapes", 60, add);
-	return suite;
+	return suite_by_each_mode("stack_shapes", 60, add);
 }

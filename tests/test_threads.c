@@ -22,7 +22,6 @@ START_TEST(exact_while_threads_come_and_go)
 {
 	struct memattach m;
 	struct target target;
-	json_t *capture;
 
 	target_start(&target, WORDS("exact", "2"), NULL);
 	target_ask(&target, "start", "started");
@@ -34,10 +33,7 @@ START_TEST(exact_while_threads_come_and_go)
 	target_ask(&target, "progress 1000", "progressed");
 	ck_assert_int_ge(stop_churning(&target), 200);
 	target_ask(&target, "stop", "stopped");
-	capture = memattach_stop_and_read(&m);
-	capture_assert_truth(capture, &target, "_b", true);
-	json_decref(capture);
-	memattach_cleanup(&m);
+	memattach_stop_with_truth(&m, &target, "_b", true);
 	assert_untraced(target.pid);
 	target_end(&target);
 }
@@ -45,7 +41,7 @@ END_TEST
 
 START_TEST(exact_from_the_start)
 {
-	char *path = build_path("targets/exact");
+	char *path = target_program("exact");
 	struct memattach m;
 	struct target target;
 	json_t *capture;
@@ -56,14 +52,11 @@ START_TEST(exact_from_the_start)
 	target_ask(&target, "run 1000", "done");
 	target_ask(&target, "lives 100", "lived");
 	stop_churning(&target);
-	memattach_snapshot(&m);
-	capture = memattach_capture(&m);
+	capture = memattach_snapshot_and_read(&m);
 	capture_assert_truth(capture, &target, "", true);
 	ck_assert_int_eq(capture_total(capture, "failed_allocations"), truth_sums_last().failed);
 	json_decref(capture);
-	target_leave(&target);
-	memattach_expect_exit(&m, 0);
-	memattach_cleanup(&m);
+	memattach_end_command(&m, &target);
 	free(path);
 }
 END_TEST
@@ -78,9 +71,7 @@ START_TEST(attached_again_and_again)
 	target_ask(&target, "start", "started");
 	target_ask(&target, "churn on", "churned 0");
 	for (int i = 0; i < 20; i++) {
-		memattach_attach(&m, target.pid, NULL);
-		memattach_stop(&m);
-		memattach_cleanup(&m);
+		memattach_visits(&target, NULL, NULL);
 		target_ask(&target, "progress 100", "progressed");
 	}
 	stop_churning(&target);
@@ -90,10 +81,7 @@ START_TEST(attached_again_and_again)
 	memattach_attach(&m, target.pid, NULL);
 	target_ask(&target, "epoch", "epoch");
 	target_ask(&target, "run 500", "done");
-	json_t *capture = memattach_stop_and_read(&m);
-	capture_assert_truth(capture, &target, "", true);
-	json_decref(capture);
-	memattach_cleanup(&m);
+	memattach_stop_with_truth(&m, &target, "", true);
 	target_end(&target);
 }
 END_TEST
@@ -103,17 +91,13 @@ START_TEST(main_thread_ends)
 {
 	struct memattach m;
 	struct target target;
-	json_t *capture;
 
 	target_start(&target, WORDS("exact", "3"), NULL);
 	memattach_attach(&m, target.pid, NULL);
 	target_ask(&target, "run 100", "done");
 	target_ask(&target, "leave", "left");
 	target_ask(&target, "run 500", "done");
-	capture = memattach_stop_and_read(&m);
-	capture_assert_truth(capture, &target, "", true);
-	json_decref(capture);
-	memattach_cleanup(&m);
+	memattach_stop_with_truth(&m, &target, "", true);
 	target_ask(&target, "run 100", "done");
 	target_end(&target);
 }
@@ -131,8 +115,5 @@ static void add(TCase *tcase, enum probe_mode mode)
 
 Suite *threads_suite(void)
 {
-	Suite *suite = suite_create("threads");
-
-	suite_add_by_each_mode(suite, "threads", 60, add);
-	return suite;
+	return suite_by_each_mode("threads", 60, add);
 }

@@ -78,3 +78,10 @@ void capture_assert_truth(json_t *capture, struct target *target, const char *su
 	}
 	ck_assert_uint_gt(last.sites, 0);
 }
+
+void capture_assert_whole_truth(json_t *capture, struct target *target)
+{
+	capture_assert_truth(capture, target, "", true);
+	ck_assert_int_eq(capture_total(capture, "unknown_frees"), last.unknown_frees);
+	ck_assert_int_eq(capture_total(capture, "failed_allocations"), last.failed);
+}
