@@ -12,6 +12,7 @@
 #include "base/vec.h"
 #include "proc/maps.h"
 #include "session_scan.h"
+#include "session_unwinder.h"
 
 /*
  * The target decides how much there is to remember, and may be hostile: half of the machine's
@@ -143,14 +144,7 @@ void image_prepare(struct image *image)
 
 static int add_module(struct image *image, const struct module *module, struct err *err)
 {
-	struct unwind_module unwind = {
-		.id = module->id,
-		.start = module->start,
-		.end = module->end,
-		.bias = module->bias,
-		.fd = module->fd,
-		.path = module->path,
-	};
+	struct unwind_module unwind = session_unwind_module(module);
 	int ret = unwinder_add_module(image->unwinder, &unwind, err);
 
 	log_verbose(&image->config->log, "module %s at %#lx", module->path, module->start);

@@ -3,20 +3,25 @@
 
 #include "proc/maps.h"
 
+struct unwind_module session_unwind_module(const struct module *module)
+{
+	return (struct unwind_module){
+		.id = module->id,
+		.start = module->start,
+		.end = module->end,
+		.bias = module->bias,
+		.fd = module->fd,
+		.path = module->path,
+	};
+}
+
 static int add_modules(struct session_unwinder *walks)
 {
 	int ret = 0;
 
 	for (u32 id = 1; id <= modules_count(walks->modules) && !ret; id++) {
 		const struct module *module = modules_get(walks->modules, id);
-		struct unwind_module unwind = {
-			.id = module->id,
-			.start = module->start,
-			.end = module->end,
-			.bias = module->bias,
-			.fd = module->fd,
-			.path = module->path,
-		};
+		struct unwind_module unwind = session_unwind_module(module);
 
 		ret = unwinder_add_module(walks->unwinder, &unwind, NULL);
 	}

@@ -24,6 +24,9 @@ struct session_unwinder {
  */
 struct unwinder *session_unwinder_make(void *ctx);
 
+/* A module as the unwinder wants it; it points to the module's own path. */
+struct unwind_module session_unwind_module(const struct module *module);
+
 /* Frees it, whether it was made or not. */
 void session_unwinder_free(struct session_unwinder *walks);
 

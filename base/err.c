@@ -2,18 +2,26 @@
 #include "base/err.h"
 
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
+
+/* Whether this is the first one, which is kept. */
+static bool keep(struct err *err, int code, const char *fmt, va_list ap)
+{
+	if (!err || err->code)
+		return false;
+	err->code = code;
+	vsnprintf(err->msg, sizeof(err->msg), fmt, ap);
+	return true;
+}
 
 int err_set(struct err *err, int code, const char *fmt, ...)
 {
 	va_list ap;
 
-	if (!err || err->code)
-		return -code;
-	err->code = code;
 	va_start(ap, fmt);
-	vsnprintf(err->msg, sizeof(err->msg), fmt, ap);
+	keep(err, code, fmt, ap);
 	va_end(ap);
 	return -code;
 }
@@ -21,16 +29,16 @@ int err_set(struct err *err, int code, const char *fmt, ...)
 int err_sys(struct err *err, int code, const char *fmt, ...)
 {
 	va_list ap;
-	size_t len;
+	bool kept;
 
-	if (!err || err->code)
-		return -code;
-	err->code = code;
 	va_start(ap, fmt);
-	vsnprintf(err->msg, sizeof(err->msg), fmt, ap);
+	kept = keep(err, code, fmt, ap);
 	va_end(ap);
-	len = strlen(err->msg);
-	snprintf(err->msg + len, sizeof(err->msg) - len, ": %s", strerror(code));
+	if (kept) {
+		size_t len = strlen(err->msg);
+
+		snprintf(err->msg + len, sizeof(err->msg) - len, ": %s", strerror(code));
+	}
 	return -code;
 }
 

@@ -47,36 +47,40 @@ static inline s64 cursor_sint(struct cursor *c, unsigned size)
 	return (s64)(cursor_uint(c, size) << shift) >> shift;
 }
 
+/* A LEB128 number, its sign not extended. *bits: how many it had; *sign: the highest of them. */
+static inline u64 cursor_leb(struct cursor *c, unsigned *bits, bool *sign)
+{
+	u64 value = 0;
+	u8 byte;
+
+	*bits = 0;
+	do {
+		byte = (u8)cursor_uint(c, 1);
+		if (*bits < 64)
+			value |= (u64)(byte & 127) << *bits;
+		*bits += 7;
+	} while (byte & 128);
+	*sign = byte & 64;
+	return value;
+}
+
 /* Bits past the 64th are dropped. */
 static inline u64 cursor_uleb(struct cursor *c)
 {
-	u64 value = 0;
-	unsigned shift = 0;
-	u8 byte;
+	unsigned bits;
+	bool sign;
 
-	do {
-		byte = (u8)cursor_uint(c, 1);
-		if (shift < 64)
-			value |= (u64)(byte & 127) << shift;
-		shift += 7;
-	} while (byte & 128);
-	return value;
+	return cursor_leb(c, &bits, &sign);
 }
 
 static inline s64 cursor_sleb(struct cursor *c)
 {
-	u64 value = 0;
-	unsigned shift = 0;
-	u8 byte;
+	unsigned bits;
+	bool sign;
+	u64 value = cursor_leb(c, &bits, &sign);
 
-	do {
-		byte = (u8)cursor_uint(c, 1);
-		if (shift < 64)
-			value |= (u64)(byte & 127) << shift;
-		shift += 7;
-	} while (byte & 128);
-	if (shift < 64 && byte & 64)
-		value |= ~0ULL << shift;
+	if (bits < 64 && sign)
+		value |= ~0ULL << bits;
 	return (s64)value;
 }
 
