@@ -52,6 +52,19 @@ static inline struct tracee *serve_seize(pid_t pid)
 	return tracee;
 }
 
+/* Starts a target of tests/targets, and seizes it. */
+static inline struct tracee *serve_start(struct target *target, const char *const *argv)
+{
+	target_start(target, argv, NULL);
+	return serve_seize(target->pid);
+}
+
+static inline void serve_stop_and_resume(struct tracee *tracee)
+{
+	ck_assert_int_eq(tracee_stop_all(tracee, NULL), 0);
+	tracee_resume_all(tracee);
+}
+
 static inline void serve_one(struct tracee *tracee, const struct tracee_event *event,
 			     struct served *served)
 {

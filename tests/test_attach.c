@@ -279,8 +279,7 @@ START_TEST(blocked_calls)
 		struct tracee *tracee = serve_seize(target.pid);
 
 		for (int k = 0; k < 10; k++) {
-			ck_assert_int_eq(tracee_stop_all(tracee, NULL), 0);
-			tracee_resume_all(tracee);
+			serve_stop_and_resume(tracee);
 			if (k % 5 == 0)
 				serve_for(tracee, 2, &served);
 		}
@@ -301,14 +300,12 @@ START_TEST(signals_to_blocked_calls)
 	struct target target;
 	char answer[64];
 
-	target_start(&target, WORDS("blocked"), NULL);
-	tracee = serve_seize(target.pid);
+	tracee = serve_start(&target, WORDS("blocked"));
 	for (int i = 1; i <= 10; i++) {
 		snprintf(answer, sizeof(answer), "interrupted %d", 12 * i);
 		serve_ask(tracee, &target, "interrupt", answer, &served);
 		serve_ask(tracee, &target, "ignored", "sent", &served);
-		ck_assert_int_eq(tracee_stop_all(tracee, NULL), 0);
-		tracee_resume_all(tracee);
+		serve_stop_and_resume(tracee);
 		serve_for(tracee, 5, &served);
 		snprintf(answer, sizeof(answer), "returned %d eintr %d", 12 * i, 12 * i);
 		serve_ask(tracee, &target, "status", answer, &served);
@@ -331,8 +328,7 @@ START_TEST(signals_while_stopped)
 	char answer[64];
 	int sent = 0;
 
-	target_start(&target, WORDS("blocked"), NULL);
-	tracee = serve_seize(target.pid);
+	tracee = serve_start(&target, WORDS("blocked"));
 	for (int i = 1; i <= 10; i++) {
 		struct threads *threads = tracee_threads(tracee);
 
@@ -353,8 +349,7 @@ START_TEST(signals_while_stopped)
 	}
 	ck_assert_int_eq(sent, 120);
 	/* Signals that come together with the stops of a detach are not lost, either. */
-	ck_assert_int_eq(tracee_stop_all(tracee, NULL), 0);
-	tracee_resume_all(tracee);
+	serve_stop_and_resume(tracee);
 	snprintf(answer, sizeof(answer), "returned %d eintr %d", sent, sent);
 	serve_ask(tracee, &target, "status", answer, &served);
 	serve_detach(tracee);
@@ -413,8 +408,7 @@ START_TEST(group_stop)
 	struct target target;
 	int status;
 
-	target_start(&target, WORDS("attach_spin", "4"), NULL);
-	tracee = serve_seize(target.pid);
+	tracee = serve_start(&target, WORDS("attach_spin", "4"));
 	for (int i = 0; i < 10; i++) {
 		u32 stops = served.events[EVENT_GROUP_STOP];
 
@@ -422,8 +416,7 @@ START_TEST(group_stop)
 		while (served.events[EVENT_GROUP_STOP] < stops + 5)
 			serve(tracee, &served);
 		/* The parent, that is we, hears of it as it would without a tracer. */
-		ck_assert_int_eq(tracee_stop_all(tracee, NULL), 0);
-		tracee_resume_all(tracee);
+		serve_stop_and_resume(tracee);
 		serve_for(tracee, 5, &served);
 		for (u32 k = 0; k < threads_count(tracee_threads(tracee)); k++)
 			ck_assert_int_eq(threads_at(tracee_threads(tracee), k)->state,

@@ -176,8 +176,7 @@ START_TEST(signal_meanwhile)
 	char question[64], answer[64];
 	int sent = 0;
 
-	target_start(&target, WORDS("attach_spin", "4"), NULL);
-	tracee = serve_seize(target.pid);
+	tracee = serve_start(&target, WORDS("attach_spin", "4"));
 	for (int i = 0; i < 20; i++) {
 		struct threads *threads = tracee_threads(tracee);
 
@@ -226,8 +225,7 @@ START_TEST(sigstop_meanwhile)
 	struct tracee *tracee;
 	struct target target;
 
-	target_start(&target, WORDS("attach_spin", "3"), NULL);
-	tracee = serve_seize(target.pid);
+	tracee = serve_start(&target, WORDS("attach_spin", "3"));
 	for (int i = 0; i < 10; i++) {
 		ck_assert_int_eq(tracee_stop_all(tracee, NULL), 0);
 		kill(target.pid, SIGSTOP);
@@ -249,8 +247,7 @@ START_TEST(group_stop_meanwhile)
 	struct tracee *tracee;
 	struct target target;
 
-	target_start(&target, WORDS("attach_spin", "3"), NULL);
-	tracee = serve_seize(target.pid);
+	tracee = serve_start(&target, WORDS("attach_spin", "3"));
 	for (int i = 0; i < 10; i++) {
 		struct threads *threads = tracee_threads(tracee);
 		struct thread *first = NULL;
@@ -303,8 +300,7 @@ START_TEST(all_are_stopped)
 	struct target target;
 	s64 result;
 
-	target_start(&target, WORDS("attach_spin", "4"), NULL);
-	tracee = serve_seize(target.pid);
+	tracee = serve_start(&target, WORDS("attach_spin", "4"));
 	for (int i = 0; i < 3; i++) {
 		/* In any thread; in one that runs; and in one that stands still, and goes on doing so. */
 		place = (struct inject_place){
