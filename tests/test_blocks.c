@@ -5,14 +5,8 @@
 #include "ledger/blocks.h"
 #include "ledger/table_shard.h"
 #include "tests/ledger_model.h"
+#include "tests/must.h"
 #include "tests/suites.h"
-
-/* For loops of many turns, where each ck_assert would cost a system call. */
-#define MUST(condition)                                                                            \
-	do {                                                                                       \
-		if (!(condition))                                                                  \
-			ck_abort_msg("%s", #condition);                                            \
-	} while (0)
 
 static struct blocks blocks;
 

@@ -12,15 +12,9 @@
 #include "agent/sample.h"
 #include "agent/sample_filter.h"
 #include "ledger/estimates.h"
+#include "tests/ledger_fixture.h"
 #include "tests/ledger_model.h"
 #include "tests/suites.h"
-
-/* For loops of many turns, where each ck_assert would cost a system call. */
-#define MUST(condition)                                                                            \
-	do {                                                                                       \
-		if (!(condition))                                                                  \
-			ck_abort_msg("%s", #condition);                                            \
-	} while (0)
 
 #define MEAN    65536ULL
 #define SEEDS   1000
@@ -40,19 +34,6 @@ static struct {
 	u32 event[EVENTS]; /* a block's number: allocated, if that was its first event */
 	size_t n;
 } trace;
-
-static struct ledger *ledger;
-
-static void setup(void)
-{
-	ledger = ledger_create(NULL);
-	ck_assert_ptr_nonnull(ledger);
-}
-
-static void teardown(void)
-{
-	ledger_destroy(ledger);
-}
 
 /* Small ones are many, and far below the mean; stack 0 has them. Some are far above it. */
 static u64 size_for(u32 stack)
@@ -133,7 +114,7 @@ static void run_trace(u64 mean, u64 seed, struct figures *figures)
 
 	memset(filter, 0, sizeof(filter));
 	memset(seen, 0, sizeof(seen));
-	setup();
+	ledger_setup();
 	ledger_set_sample(ledger, mean);
 	for (u32 i = 0; i < THREADS && mean; i++)
 		sample_begin(&countdown[i], &random[i], mean, 0x7f0000000000 + 4096 * i, seed, 0);
@@ -159,7 +140,7 @@ static void run_trace(u64 mean, u64 seed, struct figures *figures)
 		left -= filter[i];
 	MUST(left == 0); /* the filter counts the blocks that are live, and no others */
 	read_figures(figures);
-	teardown();
+	ledger_teardown();
 }
 
 /* The figures that are compared with the truth. */
@@ -308,21 +289,6 @@ START_TEST(weights)
 }
 END_TEST
 
-static void alloc_at(u64 address, u64 size, u32 stack, u32 thread, u32 time)
-{
-	struct ledger_block block = {address, size, stack, time};
-
-	MUST(ledger_alloc(ledger, &block, thread) == 0);
-}
-
-static struct ledger_totals totals(void)
-{
-	struct ledger_totals t;
-
-	ledger_totals(ledger, &t);
-	return t;
-}
-
 /* Whatever came, when all has gone nothing is left, not the last bit of an error. */
 START_TEST(frees_cancel_allocations_exactly)
 {
@@ -437,7 +403,7 @@ START_TEST(temporary_blocks_of_a_sampled_ledger)
 	ck_assert_uint_eq(totals().total_frees, 163);
 	/* Without sampling it is ledger_free. */
 	ledger_destroy(ledger);
-	setup();
+	ledger_setup();
 	alloc_at(0x1000, 1000, 0, 0, 0);
 	ck_assert(ledger_free_next(ledger, 0x1000, 0, 0));
 	alloc_at(0x1000, 1000, 0, 0, 0);
@@ -456,7 +422,7 @@ Suite *estimates_suite(void)
 	tcase_add_test(tcase, estimates_are_unbiased_and_errors_cover);
 	suite_add_tcase(suite, tcase);
 	tcase = tcase_create("ledger");
-	tcase_add_checked_fixture(tcase, setup, teardown);
+	tcase_add_checked_fixture(tcase, ledger_setup, ledger_teardown);
 	tcase_add_test(tcase, weights);
 	tcase_add_test(tcase, frees_cancel_allocations_exactly);
 	tcase_add_test(tcase, figures_of_a_sampled_ledger);

@@ -188,27 +188,35 @@ START_TEST(exec_while_threads_allocate)
 }
 END_TEST
 
-/* A shell that replaces itself by the program: the usual case of `-- COMMAND`. */
-START_TEST(launched_through_a_script)
+/* A shell that replaces itself by the program, all of whose allocations are counted. */
+static void launch_through_shell(struct memattach *m, struct target *target, const char *program,
+				 const char *arguments)
 {
-	char *path = target_program("forker");
+	char *path = target_program(program);
 	char script[4200];
-	struct memattach m;
-	struct target target;
 	json_t *capture;
 
-	snprintf(script, sizeof(script), "exec '%s' 2", path);
-	memattach_launch(&m, NULL, WORDS("sh", "-c", script));
-	memattach_adopt(&m, &target);
-	target_ask(&target, "run 100", "done");
-	capture = memattach_snapshot_and_read(&m);
-	capture_assert_truth(capture, &target, "", true);
+	snprintf(script, sizeof(script), "exec '%s' 2 %s", path, arguments);
+	memattach_launch(m, NULL, WORDS("sh", "-c", script));
+	memattach_adopt(m, target);
+	target_ask(target, "run 300", "done");
+	capture = memattach_snapshot_and_read(m);
+	capture_assert_truth(capture, target, "", true);
 	json_decref(capture);
+	free(path);
+}
+
+/* The usual case of `-- COMMAND`. */
+START_TEST(launched_through_a_script)
+{
+	struct memattach m;
+	struct target target;
+
+	launch_through_shell(&m, &target, "forker", "");
 	target_leave(&target);
 	memattach_expect_exit(&m, 0);
 	json_decref(read_ended_image(&m, 1));
 	memattach_cleanup(&m);
-	free(path);
 }
 END_TEST
 
@@ -217,23 +225,13 @@ START_TEST(exec_of_other_kinds_of_programs)
 {
 	static const char *const programs[] = {"exact_static", "exact_static_pie", "exact_musl",
 					       "exact_musl_static"};
-	char *path = target_program(programs[_i]);
-	char script[4200];
 	struct memattach m;
 	struct target target;
-	json_t *capture;
 
 	/* musl has no unwind information, so strdup hides its caller. */
-	snprintf(script, sizeof(script), "exec '%s' 2 %s", path,
-		 strstr(path, "musl") ? "site_str site_asprintf" : "");
-	memattach_launch(&m, NULL, WORDS("sh", "-c", script));
-	memattach_adopt(&m, &target);
-	target_ask(&target, "run 300", "done");
-	capture = memattach_snapshot_and_read(&m);
-	capture_assert_truth(capture, &target, "", true);
-	json_decref(capture);
+	launch_through_shell(&m, &target, programs[_i],
+			     strstr(programs[_i], "musl") ? "site_str site_asprintf" : "");
 	memattach_end_command(&m, &target);
-	free(path);
 }
 END_TEST
 

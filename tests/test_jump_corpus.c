@@ -5,7 +5,6 @@
  * decoded again and compared, and those that this process can load are patched for
  * real and used.
  */
-#include <Zydis/Zydis.h>
 #include <dlfcn.h>
 #include <errno.h>
 #include <link.h>
@@ -18,6 +17,7 @@
 #include "probe/allocators.h"
 #include "probe/jump_safety_x86_64.h"
 #include "probe/relocate_x86_64.h"
+#include "tests/decoded.h"
 #include "tests/elf_functions.h"
 #include "tests/suites.h"
 
@@ -52,20 +52,6 @@ static void ask(const struct elf_image *image, const struct elf_function *f,
 	for (size_t i = 0; i < image->n; i++)
 		if (image->functions[i].address - f->address - 1 < JUMP_BYTES - 1)
 			q->symbol_inside = true;
-}
-
-struct insn {
-	ZydisDecodedInstruction z;
-	ZydisDecodedOperand operands[ZYDIS_MAX_OPERAND_COUNT];
-};
-
-static void decode(const u8 *code, size_t n, struct insn *insn)
-{
-	ZydisDecoder decoder;
-
-	ZydisDecoderInit(&decoder, ZYDIS_MACHINE_MODE_LONG_64, ZYDIS_STACK_WIDTH_64);
-	ck_assert(
-		ZYAN_SUCCESS(ZydisDecoderDecodeFull(&decoder, code, n, &insn->z, insn->operands)));
 }
 
 /* Where a relative operand leads to, 0: there is none. */
@@ -116,18 +102,18 @@ static void compare(const char *name, const u8 *code, u64 address, u64 slot,
 		u32 from = made->from[i], to = made->to[i];
 		struct insn old, new;
 
-		decode(made->bytes + to, made->length - to, &new);
+		ck_assert(decode(made->bytes + to, made->length - to, &new));
 		if (from == made->displaced) {
 			ck_assert_msg(new.z.mnemonic == ZYDIS_MNEMONIC_JMP, "%s: the end", name);
 			ck_assert_msg(leads_to(&new, slot + to) == address + from, "%s: back",
 				      name);
 			continue;
 		}
-		decode(code + from, INSTRUCTION_MAX, &old);
+		ck_assert(decode(code + from, INSTRUCTION_MAX, &old));
 		if (old.z.mnemonic == ZYDIS_MNEMONIC_CALL) {
 			ck_assert(new.z.mnemonic == ZYDIS_MNEMONIC_PUSH);
 			to += new.z.length;
-			decode(made->bytes + to, made->length - to, &new);
+			ck_assert(decode(made->bytes + to, made->length - to, &new));
 			ck_assert(new.z.mnemonic == ZYDIS_MNEMONIC_JMP);
 		} else {
 			ck_assert_msg(old.z.mnemonic == new.z.mnemonic &&same_operands(&old, &new),

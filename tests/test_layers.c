@@ -7,6 +7,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "tests/put_file.h"
 #include "tests/suites.h"
 
 static char dir[] = "/tmp/memattach-test-XXXXXX";
@@ -45,22 +46,12 @@ static void assert_fails(const char *script, const char *words)
 
 static void put(const char *name, const char *text)
 {
-	char path[256];
-	FILE *f;
-
-	snprintf(path, sizeof(path), "%s/%s", dir, name);
-	f = fopen(path, "w");
-	ck_assert_ptr_nonnull(f);
-	fputs(text, f);
-	ck_assert_int_eq(fclose(f), 0);
+	put_file(dir, name, text);
 }
 
 static void drop(const char *name)
 {
-	char path[256];
-
-	snprintf(path, sizeof(path), "%s/%s", dir, name);
-	ck_assert_int_eq(remove(path), 0);
+	drop_file(dir, name);
 }
 
 static void make_tree(void)

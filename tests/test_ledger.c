@@ -7,48 +7,12 @@
 
 #include "ledger/ledger.h"
 #include "ledger/median.h"
+#include "tests/ledger_fixture.h"
 #include "tests/ledger_model.h"
 #include "tests/suites.h"
 
-/* For loops of many turns, where each ck_assert would cost a system call. */
-#define MUST(condition)                                                                            \
-	do {                                                                                       \
-		if (!(condition))                                                                  \
-			ck_abort_msg("%s", #condition);                                            \
-	} while (0)
-
 /* What the front of the table of blocks has at most. */
 #define FRONT_BYTES (8 << 20)
-
-static struct ledger *ledger;
-
-static void setup(void)
-{
-	struct err err = ERR_INIT;
-
-	ledger = ledger_create(&err);
-	ck_assert_ptr_nonnull(ledger);
-}
-
-static void teardown(void)
-{
-	ledger_destroy(ledger);
-}
-
-static void alloc_at(u64 address, u64 size, u32 stack, u32 thread, u32 time)
-{
-	struct ledger_block block = {address, size, stack, time};
-
-	MUST(ledger_alloc(ledger, &block, thread) == 0);
-}
-
-static struct ledger_totals totals(void)
-{
-	struct ledger_totals t;
-
-	ledger_totals(ledger, &t);
-	return t;
-}
 
 /* The site of one stack; all zero if it has none. */
 static struct ledger_site site(u32 stack, u32 now)
@@ -531,7 +495,7 @@ Suite *ledger_suite(void)
 	Suite *suite = suite_create("ledger");
 	TCase *tcase = tcase_create("ledger");
 
-	tcase_add_checked_fixture(tcase, setup, teardown);
+	tcase_add_checked_fixture(tcase, ledger_setup, ledger_teardown);
 	tcase_set_timeout(tcase, 120);
 	tcase_add_test(tcase, agrees_with_a_plain_model);
 	tcase_add_test(tcase, empty_ledger);

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "tests/capture_query.h"
+#include "tests/put_file.h"
 #include "tests/run_memattach.h"
 #include "tests/suites.h"
 
@@ -222,18 +223,6 @@ START_TEST(cpp_program)
 }
 END_TEST
 
-static void write_file(const char *dir, const char *name, const char *text)
-{
-	char path[128];
-	FILE *f;
-
-	snprintf(path, sizeof(path), "%s/%s", dir, name);
-	f = fopen(path, "we");
-	ck_assert_ptr_nonnull(f);
-	fputs(text, f);
-	ck_assert_int_eq(fclose(f), 0);
-}
-
 /* The first child of a process; 0: none yet. */
 static pid_t child_of(pid_t pid)
 {
@@ -262,7 +251,7 @@ static pid_t start_nginx(struct target *nginx, const char *dir, int port)
 		 "fastcgi_temp_path %s; uwsgi_temp_path %s; scgi_temp_path %s;\n"
 		 "server { listen 127.0.0.1:%d; location / { return 200 'well'; } } }\n",
 		 dir, dir, dir, dir, dir, dir, dir, port);
-	write_file(dir, "conf", conf);
+	put_file(dir, "conf", conf);
 	target_run(nginx, WORDS("/usr/sbin/nginx", "-p", dir, "-c", "conf", "-e", "log"), NULL);
 	/* Until it answers. */
 	do

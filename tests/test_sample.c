@@ -14,16 +14,10 @@
 #include "agent/sample.h"
 #include "agent/sample_filter.h"
 #include "base/types.h"
+#include "tests/must.h"
 #include "tests/suites.h"
 
 #define SIGMAS 4.0
-
-/* For loops of many turns, where each ck_assert would cost a system call. */
-#define MUST(condition)                                                                            \
-	do {                                                                                       \
-		if (!(condition))                                                                  \
-			ck_abort_msg("%s", #condition);                                            \
-	} while (0)
 
 /* A thread of the target, as the agent sees it. */
 struct thread {

@@ -5,7 +5,6 @@
  * What is made of them is decoded again, and followed: the same instruction on
  * the same operand, and at its end the same address.
  */
-#include <Zydis/Zydis.h>
 #include <dlfcn.h>
 #include <elf.h>
 #include <errno.h>
@@ -19,6 +18,7 @@
 
 #include "base/types.h"
 #include "probe/relocate_x86_64.h"
+#include "tests/decoded.h"
 #include "tests/suites.h"
 
 #define STRETCH 20000
@@ -27,19 +27,6 @@ struct libc {
 	u64 bias, text, text_end;
 	char path[512];
 };
-
-struct insn {
-	ZydisDecodedInstruction z;
-	ZydisDecodedOperand operands[ZYDIS_MAX_OPERAND_COUNT];
-};
-
-static bool decode(const u8 *bytes, size_t n, struct insn *insn)
-{
-	ZydisDecoder decoder;
-
-	ZydisDecoderInit(&decoder, ZYDIS_MACHINE_MODE_LONG_64, ZYDIS_STACK_WIDTH_64);
-	return ZYAN_SUCCESS(ZydisDecoderDecodeFull(&decoder, bytes, n, &insn->z, insn->operands));
-}
 
 static int find_libc(struct dl_phdr_info *info, size_t size, void *data)
 {

@@ -3,58 +3,50 @@
  * The stubs in slots, disassembled: what agent/abi.h says of the places in them, which
  * walks through a slot rely on.
  */
-#include <Zydis/Zydis.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "agent/frame.h"
 #include "probe/jump_x86_64.h"
+#include "tests/decoded.h"
 #include "tests/suites.h"
 
 #define AREA 0x10000000UL
 #define SLOT (AREA + AGENT_SLOTS)
 
 /* In front of a place in a stub; the instruction there, and whether there is one. */
-static bool instruction_at(const u8 *stub, u32 wanted, ZydisDecodedInstruction *found,
-			   ZydisDecodedOperand operands[ZYDIS_MAX_OPERAND_COUNT])
+static bool instruction_at(const u8 *stub, u32 wanted, struct insn *found)
 {
-	ZydisDecoder decoder;
 	u32 at = 0;
 
-	ZydisDecoderInit(&decoder, ZYDIS_MACHINE_MODE_LONG_64, ZYDIS_STACK_WIDTH_64);
 	while (at < wanted) {
-		ck_assert_msg(ZYAN_SUCCESS(ZydisDecoderDecodeFull(
-				      &decoder, stub + at, AGENT_STUB_MAX - at, found, operands)),
-			      "no instruction at %u", at);
-		at += found->length;
+		ck_assert_msg(decode(stub + at, AGENT_STUB_MAX - at, found), "no instruction at %u",
+			      at);
+		at += found->z.length;
 	}
-	return at == wanted && ZYAN_SUCCESS(ZydisDecoderDecodeFull(
-				       &decoder, stub + at, AGENT_STUB_MAX - at, found, operands));
+	return at == wanted && decode(stub + at, AGENT_STUB_MAX - at, found);
 }
 
 /* Where the jump or call at this place leads to; 0 if it is none of that kind. */
 static u64 target_at(const u8 *stub, u32 at, ZydisMnemonic mnemonic)
 {
-	ZydisDecodedOperand operands[ZYDIS_MAX_OPERAND_COUNT];
-	ZydisDecodedInstruction instruction;
+	struct insn insn;
 	u64 target = 0;
 
-	if (!instruction_at(stub, at, &instruction, operands) || instruction.mnemonic != mnemonic)
+	if (!instruction_at(stub, at, &insn) || insn.z.mnemonic != mnemonic)
 		return 0;
-	ZydisCalcAbsoluteAddress(&instruction, &operands[0], SLOT + AGENT_SLOT_STUB + at, &target);
+	ZydisCalcAbsoluteAddress(&insn.z, &insn.operands[0], SLOT + AGENT_SLOT_STUB + at, &target);
 	return target;
 }
 
 static s64 moves_stack_by(const u8 *stub, u32 at)
 {
-	ZydisDecodedOperand operands[ZYDIS_MAX_OPERAND_COUNT];
-	ZydisDecodedInstruction instruction;
+	struct insn insn;
 
-	if (!instruction_at(stub, at, &instruction, operands) ||
-	    instruction.mnemonic != ZYDIS_MNEMONIC_LEA ||
-	    operands[0].reg.value != ZYDIS_REGISTER_RSP)
+	if (!instruction_at(stub, at, &insn) || insn.z.mnemonic != ZYDIS_MNEMONIC_LEA ||
+	    insn.operands[0].reg.value != ZYDIS_REGISTER_RSP)
 		return 0;
-	return operands[1].mem.disp.value;
+	return insn.operands[1].mem.disp.value;
 }
 
 START_TEST(wrap_calls_and_returns)
@@ -84,8 +76,7 @@ START_TEST(nobody_is_interrupted_at_the_return)
 {
 	static const u32 stubs[] = {AGENT_STUB_SIZE, AGENT_STUB_PRODUCT, AGENT_STUB_FREE,
 				    AGENT_STUB_CALL, AGENT_STUB_WRAP};
-	ZydisDecodedOperand operands[ZYDIS_MAX_OPERAND_COUNT];
-	ZydisDecodedInstruction instruction;
+	struct insn insn;
 	u32 at = AGENT_SLOT_RETURN - 1 - AGENT_SLOT_STUB;
 	u8 stub[AGENT_STUB_MAX];
 
@@ -94,7 +85,7 @@ START_TEST(nobody_is_interrupted_at_the_return)
 	if (stubs[_i] == AGENT_STUB_CALL)
 		ck_assert_uint_eq(stub[at], 0xcc);
 	else
-		ck_assert(!instruction_at(stub, at, &instruction, operands));
+		ck_assert(!instruction_at(stub, at, &insn));
 }
 END_TEST
 

@@ -136,6 +136,21 @@ static bool installed(const char *path)
 	return false;
 }
 
+/* Stacks of a program that recurses, and says so with a byte once it is warm. */
+static void compare_interpreter(char **argv, const char *name, double libunwind_share)
+{
+	struct target t;
+
+	if (!installed(argv[0]))
+		return;
+	target_start(&t, argv);
+	target_await(&t);
+	target_stop_thread(&t, t.pid);
+	target_open(&t);
+	compare_many(&t, name, -1, NULL, 0, libunwind_share);
+	target_end(&t);
+}
+
 START_TEST(python)
 {
 	static char script[] =
@@ -150,16 +165,8 @@ START_TEST(python)
 		"sys.stdout.write('R'); sys.stdout.flush()\n"
 		"while True: deep(10)\n";
 	char *argv[] = {"/usr/bin/python3", "-c", script, NULL};
-	struct target t;
 
-	if (!installed(argv[0]))
-		return;
-	target_start(&t, argv);
-	target_await(&t);
-	target_stop_thread(&t, t.pid);
-	target_open(&t);
-	compare_many(&t, "python3", -1, NULL, 0, 0.98);
-	target_end(&t);
+	compare_interpreter(argv, "python3", 0.98);
 }
 END_TEST
 
@@ -176,16 +183,8 @@ START_TEST(node)
 		"require('fs').writeSync(1, 'R');\n"
 		"for (;;) deep(10);\n";
 	char *argv[] = {"/usr/bin/node", "-e", script, NULL};
-	struct target t;
 
-	if (!installed(argv[0]))
-		return;
-	target_start(&t, argv);
-	target_await(&t);
-	target_stop_thread(&t, t.pid);
-	target_open(&t);
-	compare_many(&t, "node", -1, NULL, 0, 0.90);
-	target_end(&t);
+	compare_interpreter(argv, "node", 0.90);
 }
 END_TEST
 

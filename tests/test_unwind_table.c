@@ -34,6 +34,16 @@ static void assert_rows(const struct unwind_table *table, const struct unwind_ro
 	ck_assert_uint_eq(table->n, n);
 }
 
+static void assert_compiles(const u8 *data, size_t size, bool debug, const struct unwind_row *rows,
+			    size_t n)
+{
+	struct unwind_table table;
+
+	compile_bytes(&table, data, size, debug);
+	assert_rows(&table, rows, n);
+	unwind_table_deinit(&table);
+}
+
 /* A CIE "zR" with udata4 addresses: CFA = rsp + 8, return address at CFA - 8. 24 bytes. */
 #define CIE_ZR                                                                                     \
 	20, 0, 0, 0, 0, 0, 0, 0, 1, 'z', 'R', 0, 1, 0x78, 16, 1, 0x03, 0x0c, 7, 8, 0x90, 1, 0, 0
@@ -111,11 +121,8 @@ START_TEST(remember_restore_and_extended_forms)
 		{0x30, RSP_16(16)}, {0x40, RSP(16)},    {0x50, unwind_rule(UNWIND_FIRST, 0, 0)},
 		{0x100, NONE},
 	};
-	struct unwind_table table;
 
-	compile_bytes(&table, data, sizeof(data), false);
-	assert_rows(&table, expected, ARRAY_SIZE(expected));
-	unwind_table_deinit(&table);
+	assert_compiles(data, sizeof(data), false, expected, ARRAY_SIZE(expected));
 }
 END_TEST
 
@@ -155,11 +162,8 @@ START_TEST(expressions)
 		{0x20, ask},
 		{0x100, NONE},
 	};
-	struct unwind_table table;
 
-	compile_bytes(&table, data, sizeof(data), false);
-	assert_rows(&table, expected, ARRAY_SIZE(expected));
-	unwind_table_deinit(&table);
+	assert_compiles(data, sizeof(data), false, expected, ARRAY_SIZE(expected));
 }
 END_TEST
 
@@ -181,14 +185,9 @@ START_TEST(other_entry_formats)
 	};
 	const struct unwind_row expected64[] = {{0, RSP(8)}, {0x10, NONE}};
 	const struct unwind_row expected_debug[] = {{0, RSP(8)}, {4, RSP(16)}, {0x10, NONE}};
-	struct unwind_table table;
 
-	compile_bytes(&table, eh64, sizeof(eh64), false);
-	assert_rows(&table, expected64, ARRAY_SIZE(expected64));
-	unwind_table_deinit(&table);
-	compile_bytes(&table, debug, sizeof(debug), true);
-	assert_rows(&table, expected_debug, ARRAY_SIZE(expected_debug));
-	unwind_table_deinit(&table);
+	assert_compiles(eh64, sizeof(eh64), false, expected64, ARRAY_SIZE(expected64));
+	assert_compiles(debug, sizeof(debug), true, expected_debug, ARRAY_SIZE(expected_debug));
 }
 END_TEST
 
@@ -231,11 +230,8 @@ START_TEST(overlapping_functions)
 	};
 	const struct unwind_row expected[] = {
 		{0, RSP(16)}, {0x20, RSP(24)}, {0x28, RSP(32)}, {0x40, NONE}};
-	struct unwind_table table;
 
-	compile_bytes(&table, data, sizeof(data), false);
-	assert_rows(&table, expected, ARRAY_SIZE(expected));
-	unwind_table_deinit(&table);
+	assert_compiles(data, sizeof(data), false, expected, ARRAY_SIZE(expected));
 }
 END_TEST
 

@@ -18,6 +18,7 @@
 #include "proc/waiting.h"
 #include "proc/usage.h"
 #include "tests/forked.h"
+#include "tests/put_file.h"
 #include "tests/suites.h"
 
 #define MIB (1UL << 20)
@@ -341,26 +342,6 @@ START_TEST(cgroup_directories)
 }
 END_TEST
 
-static void put(const char *dir, const char *name, const char *text)
-{
-	char path[256];
-	FILE *f;
-
-	snprintf(path, sizeof(path), "%s/%s", dir, name);
-	f = fopen(path, "w");
-	ck_assert_ptr_nonnull(f);
-	fputs(text, f);
-	ck_assert_int_eq(fclose(f), 0);
-}
-
-static void drop(const char *dir, const char *name)
-{
-	char path[256];
-
-	snprintf(path, sizeof(path), "%s/%s", dir, name);
-	ck_assert_int_eq(remove(path), 0);
-}
-
 START_TEST(cgroup_limits_v2)
 {
 	char top[] = "/tmp/memattach-test-XXXXXX", a[64], b[64];
@@ -371,26 +352,26 @@ START_TEST(cgroup_limits_v2)
 	snprintf(b, sizeof(b), "%s/a/b", top);
 	ck_assert_int_eq(mkdir(a, 0755), 0);
 	ck_assert_int_eq(mkdir(b, 0755), 0);
-	put(b, "memory.max", "max\n");
-	put(b, "memory.current", "4000\n");
+	put_file(b, "memory.max", "max\n");
+	put_file(b, "memory.current", "4000\n");
 	cgroup_read_limits(&m, top, b, false);
 	ck_assert_uint_eq(m.limit, 0);
 	ck_assert_uint_eq(m.usage, 0);
 	/* The limit is further up, and the use is counted there. */
-	put(a, "memory.max", "10000\n");
-	put(a, "memory.current", "9500\n");
-	put(a, "memory.stat", "anon 1\nfile 2\ninactive_file 3000\nactive_file 4\n");
+	put_file(a, "memory.max", "10000\n");
+	put_file(a, "memory.current", "9500\n");
+	put_file(a, "memory.stat", "anon 1\nfile 2\ninactive_file 3000\nactive_file 4\n");
 	cgroup_read_limits(&m, top, b, false);
 	ck_assert_uint_eq(m.limit, 10000);
 	ck_assert_uint_eq(m.usage, 9500);
 	ck_assert_uint_eq(m.cache, 3000);
 	/* The lowest counts, wherever it is. */
-	put(b, "memory.max", "5000\n");
+	put_file(b, "memory.max", "5000\n");
 	cgroup_read_limits(&m, top, b, false);
 	ck_assert_uint_eq(m.limit, 5000);
 	ck_assert_uint_eq(m.usage, 4000);
 	ck_assert_uint_eq(m.cache, 0);
-	put(top, "memory.max", "3000\n");
+	put_file(top, "memory.max", "3000\n");
 	cgroup_read_limits(&m, top, b, false);
 	ck_assert_uint_eq(m.limit, 3000);
 	/* Not a step above the mount. */
@@ -398,15 +379,15 @@ START_TEST(cgroup_limits_v2)
 	ck_assert_uint_eq(m.limit, 5000);
 	cgroup_read_limits(&m, "/elsewhere", b, false);
 	ck_assert_uint_eq(m.limit, 0);
-	drop(b, "memory.max");
-	drop(b, "memory.current");
-	drop(top, "a/b");
-	drop(a, "memory.max");
-	drop(a, "memory.current");
-	drop(a, "memory.stat");
-	drop(top, "a");
-	drop(top, "memory.max");
-	drop(top, "");
+	drop_file(b, "memory.max");
+	drop_file(b, "memory.current");
+	drop_file(top, "a/b");
+	drop_file(a, "memory.max");
+	drop_file(a, "memory.current");
+	drop_file(a, "memory.stat");
+	drop_file(top, "a");
+	drop_file(top, "memory.max");
+	drop_file(top, "");
 }
 END_TEST
 
@@ -416,21 +397,21 @@ START_TEST(cgroup_limits_v1)
 	struct cgroup_memory m;
 
 	ck_assert_ptr_nonnull(mkdtemp(top));
-	put(top, "memory.limit_in_bytes", "9223372036854771712\n");
-	put(top, "memory.usage_in_bytes", "123\n");
+	put_file(top, "memory.limit_in_bytes", "9223372036854771712\n");
+	put_file(top, "memory.usage_in_bytes", "123\n");
 	cgroup_read_limits(&m, top, top, true);
 	ck_assert_uint_eq(m.limit, 0);
-	put(top, "memory.limit_in_bytes", "1048576\n");
-	put(top, "memory.stat", "inactive_file 5\ntotal_inactive_file 999999\n");
+	put_file(top, "memory.limit_in_bytes", "1048576\n");
+	put_file(top, "memory.stat", "inactive_file 5\ntotal_inactive_file 999999\n");
 	cgroup_read_limits(&m, top, top, true);
 	ck_assert_uint_eq(m.limit, 1048576);
 	ck_assert_uint_eq(m.usage, 123);
 	/* More cache than use, as when the files were read at two times: no more than all of it. */
 	ck_assert_uint_eq(m.cache, 123);
-	drop(top, "memory.limit_in_bytes");
-	drop(top, "memory.usage_in_bytes");
-	drop(top, "memory.stat");
-	drop(top, "");
+	drop_file(top, "memory.limit_in_bytes");
+	drop_file(top, "memory.usage_in_bytes");
+	drop_file(top, "memory.stat");
+	drop_file(top, "");
 }
 END_TEST
 
