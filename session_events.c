@@ -167,8 +167,12 @@ static int allocated(struct image *image, const struct heap_event *event, u32 no
 
 	if (__builtin_expect(image->full, 0) && !ledger_has(image->ledger, block.address)) {
 		lost(image, full_reason);
+		if (image->config->sample)
+			probes_block_gone(image->probes, block.address);
 		return 0;
 	}
+	if (__builtin_expect(event->stack_lost != NULL, 0))
+		lost(image, event->stack_lost);
 	return ledger_alloc(image->ledger, &block, event->thread);
 }
 

@@ -13,6 +13,7 @@
  * signal handler may have interrupted it, so it is only a reason to look.
  */
 #include "agent/frame.h"
+#include "agent/load.h"
 #include "agent/ring.h"
 #include "agent/sample.h"
 #include "agent/sample_filter.h"
@@ -204,11 +205,15 @@ static void put_block(struct channel *channel, const struct agent_frame *f,
 
 static inline int is_near(uint64_t open, uint64_t sp)
 {
-	uint64_t at = open - AGENT_FRAME - 8;
-	const struct agent_frame *f = (const struct agent_frame *)(open - AGENT_FRAME);
+	uint64_t at = open - AGENT_FRAME - 8, value, slot;
+	uint8_t faulted = 0;
 
-	return !(open & CHANNEL_OPEN_TRAP) && sp < at && at - sp < NO_SIGNAL_FRAME &&
-	       is_return_to_agent(*(const uint64_t *)at, (uint64_t)f->slot);
+	if (open & CHANNEL_OPEN_TRAP || sp >= at || at - sp >= NO_SIGNAL_FRAME)
+		return 0;
+	/* It may have been on a stack that is gone, and be near the end of this one by chance. */
+	value = agent_load(at, &faulted);
+	slot = agent_load_at(at, 8 + AGENT_FRAME_SLOT, &faulted);
+	return !faulted && is_return_to_agent(value, slot);
 }
 
 /* agent_before with sampling. */
@@ -270,7 +275,7 @@ enum agent_verdict agent_before(struct agent_frame *f, const struct agent_slot *
 	struct channel_thread *thread;
 	uint64_t sp = (uint64_t)&f->caller;
 
-	if (__builtin_expect(!channel || agent_is_stalled(channel), 0))
+	if (__builtin_expect(!channel, 0))
 		return AGENT_PASS;
 	thread = find_thread(channel);
 	if (!thread)

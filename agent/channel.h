@@ -38,13 +38,12 @@
  */
 
 /* For agent/entry_x86_64.S, too. */
-#define CHANNEL_RING_BITS  18 /* the ring has 1 << 18 records of 32 bytes: 8 MB */
-#define CHANNEL_TAIL_AT    256
-#define CHANNEL_HEAD_AT    320
-#define CHANNEL_RING_AT    4096
-#define CHANNEL_STALLED_AT 408
-#define CHANNEL_NO_PLACE   0xffffff
-#define CHANNEL_KIND_FREE  3
+#define CHANNEL_RING_BITS 18 /* the ring has 1 << 18 records of 32 bytes: 8 MB */
+#define CHANNEL_TAIL_AT   256
+#define CHANNEL_HEAD_AT   320
+#define CHANNEL_RING_AT   4096
+#define CHANNEL_NO_PLACE  0xffffff
+#define CHANNEL_KIND_FREE 3
 
 #define CHANNEL_THREADS_BITS     12
 #define CHANNEL_THREAD_SHIFT     6 /* log2 of the size of struct channel_thread */
@@ -79,7 +78,7 @@
 enum channel_loss {
 	CHANNEL_LOSS_FULL,    /* the ring was full for too long */
 	CHANNEL_LOSS_THREADS, /* more threads than the table holds */
-	CHANNEL_LOSS_STACK,   /* a record whose stack could not be sent */
+	CHANNEL_LOSS_STACK,   /* a stack could not be sent; memattach counts its events itself */
 	CHANNEL_LOSSES,
 };
 
@@ -104,7 +103,7 @@ struct channel {
 	/* Written by the agent. */
 	CHANNEL_LINE uint64_t head; /* places taken so far */
 	CHANNEL_LINE uint64_t lost[CHANNEL_LOSSES];
-	/* heartbeat + 1 at which patience with a full ring ended: nothing is recorded until it changes. */
+	/* heartbeat + 1 at which patience with a full ring ended: nobody waits until it changes. */
 	uint64_t stalled;
 	/*
 	 * A bit for each memo that belongs to a thread. When a thread has ended, memattach
@@ -115,8 +114,6 @@ struct channel {
 
 _Static_assert(offsetof(struct channel, tail) == CHANNEL_TAIL_AT, "as agent/entry_x86_64.S has it");
 _Static_assert(offsetof(struct channel, head) == CHANNEL_HEAD_AT, "as agent/entry_x86_64.S has it");
-_Static_assert(offsetof(struct channel, stalled) == CHANNEL_STALLED_AT,
-	       "as agent/entry_x86_64.S has it");
 _Static_assert(sizeof(struct channel) <= CHANNEL_RING_AT, "the ring begins behind it");
 
 enum channel_kind {

@@ -348,8 +348,6 @@ agent_free:
 	shr	$16, %rsi
 	or	%rax, %rsi
 	mov	%r9, %rdi
-	cmpq	$0, CHANNEL_STALLED_AT(%rdi)
-	jne	1f
 	lea	AGENT_FRAME(%rsp), %rdx
 	mov	%rdx, %rax
 	shl	$(40 - 3), %rax
@@ -363,7 +361,7 @@ agent_free:
 	call	agent_ring_put
 	test	%eax, %eax
 	je	3f
-1:	mov	AGENT_FRAME_RAX(%rsp), %rsi
+	mov	AGENT_FRAME_RAX(%rsp), %rsi
 	and	$-AGENT_SLOT_BYTES, %rsi
 2:	mov	%rsp, %rdi
 	mov	%rbp, %rdx

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT
 /*
- * The slow side of the ring: waiting for room. A thread spins: any
- * system call might be one that it has forbidden itself (seccomp). The heartbeat tells whether memattach is alive; when that stands still for a second
- * (it has been stopped, or killed) all threads stop waiting, and recording, until
- * it moves again.
+ * The slow side of the ring: waiting for room. A thread spins: any system call might be one
+ * that it has forbidden itself (seccomp). The heartbeat tells whether memattach is alive;
+ * when that stands still for a second (it has been stopped, or killed) no thread waits any
+ * more until it moves again: what finds no room is lost, and counted.
  */
 #include "agent/ring.h"
 
@@ -20,6 +20,14 @@ static inline uint64_t cycles(void)
 	return (uint64_t)high << 32 | low;
 }
 
+/* Whether somebody has waited for a second since the last heartbeat. */
+static int is_stalled(const struct channel *channel)
+{
+	uint64_t stalled = __atomic_load_n(&channel->stalled, __ATOMIC_RELAXED);
+
+	return stalled && stalled == __atomic_load_n(&channel->heartbeat, __ATOMIC_RELAXED) + 1;
+}
+
 static int is_full(const struct channel *channel)
 {
 	return __atomic_load_n(&channel->head, __ATOMIC_RELAXED) -
@@ -34,7 +42,7 @@ static int wait_for_room(struct channel *channel)
 	uint64_t start = cycles();
 
 	while (is_full(channel)) {
-		if (agent_is_stalled(channel))
+		if (is_stalled(channel))
 			return -1;
 		for (int i = 0; i < SPINS; i++)
 			__asm__ volatile("pause");
@@ -50,14 +58,21 @@ static int wait_for_room(struct channel *channel)
 	return 0;
 }
 
+int agent_try_put(struct channel *channel, uint64_t word0, uint64_t word1, uint64_t word2,
+		  uint64_t word3)
+{
+	while (__builtin_expect(agent_ring_put(channel, word0, word1, word2, word3), 0))
+		if (wait_for_room(channel))
+			return -1;
+	return 0;
+}
+
 int agent_put(struct channel *channel, uint64_t word0, uint64_t word1, uint64_t word2,
 	      uint64_t word3)
 {
-	while (__builtin_expect(agent_ring_put(channel, word0, word1, word2, word3), 0)) {
-		if (wait_for_room(channel)) {
-			agent_lost(channel, CHANNEL_LOSS_FULL);
-			return -1;
-		}
-	}
-	return 0;
+	int ret = agent_try_put(channel, word0, word1, word2, word3);
+
+	if (__builtin_expect(ret, 0))
+		agent_lost(channel, CHANNEL_LOSS_FULL);
+	return ret;
 }

@@ -13,14 +13,9 @@
 int agent_put(struct channel *channel, uint64_t word0, uint64_t word1, uint64_t word2,
 	      uint64_t word3);
 
-/* Whether nothing can be recorded at the moment: not worth the work. */
-static inline int agent_is_stalled(const struct channel *channel)
-{
-	uint64_t stalled = __atomic_load_n(&channel->stalled, __ATOMIC_RELAXED);
-
-	return __builtin_expect(stalled != 0, 0) &&
-	       stalled == __atomic_load_n(&channel->heartbeat, __ATOMIC_RELAXED) + 1;
-}
+/* The same for records that are no events: if one is lost, it is not counted. */
+int agent_try_put(struct channel *channel, uint64_t word0, uint64_t word1, uint64_t word2,
+		  uint64_t word3);
 
 static inline void agent_lost(struct channel *channel, enum channel_loss why)
 {

@@ -53,14 +53,15 @@ __attribute__((cold)) void agent_send_begin(struct walker *w, uint64_t hash)
 {
 	w->sending = 1;
 	w->emitted = 0;
-	w->dropped = agent_put(w->channel, CHANNEL_WORD0(CHANNEL_STACK, w->sp), hash, 0, 0) != 0;
+	w->dropped =
+		agent_try_put(w->channel, CHANNEL_WORD0(CHANNEL_STACK, w->sp), hash, 0, 0) != 0;
 }
 
 static void put_frames(struct walker *w)
 {
 	if (!w->dropped)
-		w->dropped = agent_put(w->channel, CHANNEL_WORD0(CHANNEL_FRAMES, w->sp), w->sent[0],
-				       w->sent[1], w->sent[2]) != 0;
+		w->dropped = agent_try_put(w->channel, CHANNEL_WORD0(CHANNEL_FRAMES, w->sp),
+					   w->sent[0], w->sent[1], w->sent[2]) != 0;
 }
 
 __attribute__((cold)) void agent_send_frame(struct walker *w, uint64_t at)
@@ -76,8 +77,8 @@ __attribute__((cold)) int agent_send_end(struct walker *w, uint64_t hash)
 	if (w->count > w->emitted - w->emitted % 3)
 		put_frames(w);
 	if (!w->dropped)
-		w->dropped = agent_put(w->channel, CHANNEL_WORD0(CHANNEL_STACK_END, w->sp), hash,
-				       w->count | (uint64_t)w->end << 32, w->s.sp) != 0;
+		w->dropped = agent_try_put(w->channel, CHANNEL_WORD0(CHANNEL_STACK_END, w->sp),
+					   hash, w->count | (uint64_t)w->end << 32, w->s.sp) != 0;
 	if (w->dropped)
 		agent_lost(w->channel, CHANNEL_LOSS_STACK);
 	w->sending = 0;

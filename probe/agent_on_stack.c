@@ -40,13 +40,12 @@ struct scan {
 	bool found;
 };
 
-static bool is_return(const struct scan *scan, u64 address)
+bool agent_is_return(const struct proc_mem *mem, u64 address)
 {
 	static const u8 call[] = {0xff, 0x14, 0x24}; /* call *(%rsp) */
 	u8 code[AGENT_JUMP];
 
-	if (proc_mem_read(scan->mem, address - sizeof(code), code, sizeof(code)) !=
-	    (ssize_t)sizeof(code))
+	if (proc_mem_read(mem, address - sizeof(code), code, sizeof(code)) != (ssize_t)sizeof(code))
 		return false;
 	if (address % AGENT_SLOT_SIZE == AGENT_SLOT_RETURN && code[0] == CALL_REL32)
 		return true;
@@ -83,7 +82,7 @@ static void scan_words(struct scan *scan, const u64 *words, size_t n)
 		bool frame = i + 2 < n && is_signal_frame(words + i - 1);
 
 		if (address_ranges_find(scan->areas, scan->n, words[i]) >= 0)
-			scan->found = frame || is_return(scan, words[i]);
+			scan->found = frame || agent_is_return(scan->mem, words[i]);
 		else if (frame)
 			add_stack(scan, words[i - 1]);
 	}
@@ -147,5 +146,7 @@ enum agent_on_stack agent_walk_stack(struct unwinder *unwinder, pid_t tid,
 	end = unwinder_walk(unwinder, tid, &start, pcs, UNWIND_MAX_DEPTH, &count);
 	if (unwinder_met_agent(unwinder))
 		return AGENT_IS_THERE;
-	return end == UNWIND_OUTERMOST ? AGENT_NOT_THERE : AGENT_MAY_BE_THERE;
+	/* Frame pointers may lead past our frame: from a function without rows to its caller's caller. */
+	return end == UNWIND_OUTERMOST && unwinder_is_sure(unwinder) ? AGENT_NOT_THERE
+								     : AGENT_MAY_BE_THERE;
 }

@@ -18,6 +18,9 @@ enum agent_on_stack {
 	AGENT_MAY_BE_THERE, /* a scan says so, but that may have found remnants of calls that are over */
 };
 
+/* Whether an address in an area is where the function that was called from there returns to. */
+bool agent_is_return(const struct proc_mem *mem, u64 address);
+
 /*
  * A scan of the stack, by what return addresses and signal frames look like; it
  * goes on to the stack that a signal has interrupted. areas: sorted. 0 or -errno.
@@ -28,7 +31,7 @@ int agent_scan_stack(const struct maps *maps, const struct proc_mem *mem,
 
 /*
  * A walk of the stack of thread tid by an unwinder that has the rows of the areas.
- * AGENT_MAY_BE_THERE: it has not got to the end.
+ * AGENT_MAY_BE_THERE: it has not got to the end, or has guessed its way there.
  */
 enum agent_on_stack agent_walk_stack(struct unwinder *unwinder, pid_t tid,
 				     const struct thread_regs *regs);

@@ -2,10 +2,8 @@
 #include "probe/mixed.h"
 
 #include "agent/frame.h"
+#include "probe/agent_on_stack.h"
 #include "probe/nesting.h"
-
-/* Enough to see whether an allocator called another one. */
-#define NESTING_DEPTH 32
 
 static struct channel_thread *place_of(const struct channel_map *map, u64 key, u32 i)
 {
@@ -38,11 +36,12 @@ bool probes_has_open_call(const struct probes *probes, struct thread *thread)
 	const struct channel_thread *entry = mixed_entry(probes, thread, false);
 	u64 area, address, open = entry ? __atomic_load_n(&entry->open, __ATOMIC_RELAXED) : 0;
 
-	/* It may have been left by longjmp: its return address must still be there. */
+	/* It may have been left by longjmp, or have ended: its return address must still be there. */
 	return open && !(open & CHANNEL_OPEN_TRAP) &&
 	       proc_mem_read(tracee_mem(probes->tracee), open - AGENT_FRAME - sizeof(address),
 			     &address, sizeof(address)) == (ssize_t)sizeof(address) &&
-	       areas_find(probes->areas, address, &area);
+	       areas_find(probes->areas, address, &area) &&
+	       agent_is_return(tracee_mem(probes->tracee), address);
 }
 
 u32 probes_thread_number(const struct probes *probes, struct thread *thread)
@@ -107,7 +106,7 @@ bool mixed_is_nested(struct probes *probes, struct thread *thread, u64 entry_add
 
 	if (!open || open & CHANNEL_OPEN_TRAP || regs_sp(&thread->regs) >= open)
 		return false;
-	if (nesting_walk(probes, thread, entry_address, NESTING_DEPTH, &n) == UNWIND_LOST &&
+	if (nesting_walk(probes, thread, entry_address, UNWIND_MAX_DEPTH, &n) == UNWIND_LOST &&
 	    probes_has_open_call(probes, thread))
 		return true;
 	return unwinder_in_agent_call(probes->unwinder);

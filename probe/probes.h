@@ -36,8 +36,9 @@ struct heap_event {
 	bool again; /* FREE: of the block that this thread freed last, maybe one function calling another */
 	bool next; /* FREE, with sampling: the thread has allocated nothing since its last sample */
 	u64 sp;    /* FREE by a trap: at its entry, pointing to the return address */
-	u64 caller;    /* FREE by a jump: the return address; else 0 */
-	u32 stack;     /* id given by the host: ALLOC, FAILED, REALLOC_DONE */
+	u64 caller;             /* FREE by a jump: the return address; else 0 */
+	u32 stack;              /* id given by the host: ALLOC, FAILED, REALLOC_DONE */
+	const char *stack_lost; /* why that is not the call's own stack; NULL: it is */
 	void *realloc; /* REALLOC_*: 64 bytes for the host, kept from BEGIN to the end of the call */
 };
 

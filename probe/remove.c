@@ -11,7 +11,6 @@
 #include "attach/remote_x86_64.h"
 #include "probe/agent_on_stack.h"
 #include "probe/debug_register_x86_64.h"
-#include "probe/regs_unwind_x86_64.h"
 #include "probe/stack_scan.h"
 #include "proc/maps.h"
 #include "proc/waiting.h"
@@ -76,31 +75,22 @@ static struct thread *caller(struct threads *threads)
 }
 
 /*
- * Will the thread come back to an area? A walk of its stack tells. One that does
- * not get to its end is not believed; then it is asked whether the agent has
- * noted a call that is still open, and whether a signal has interrupted our code.
+ * Will the thread come back to an area? A walk of its stack tells, if it is sure of each
+ * frame and gets to the end; or else what is on the stack.
  */
 static int is_inside(struct probes *probes, struct thread *thread, const struct maps *maps,
 		     const struct address_range *ranges, size_t n, bool *inside)
 {
-	u64 pcs[UNWIND_MAX_DEPTH];
-	struct unwind_regs regs;
-	enum unwind_end end;
-	u32 count;
+	enum agent_on_stack found = AGENT_IS_THERE;
+	int ret = 0;
 
-	if (address_ranges_find(ranges, n, regs_pc(&thread->regs)) >= 0) {
-		*inside = true;
-		return 0;
-	}
-	regs_to_unwind(&thread->regs, &regs);
-	end = unwinder_walk(probes->unwinder, thread->tid, &regs, pcs, UNWIND_MAX_DEPTH, &count);
-	*inside = unwinder_met_agent(probes->unwinder);
-	if (*inside || end == UNWIND_OUTERMOST)
-		return 0;
-	*inside = probes_has_open_call(probes, thread);
-	return *inside ? 0
-		       : stack_scan_interrupted(maps, tracee_mem(probes->tracee),
-						regs_sp(&thread->regs), ranges, n, inside);
+	if (address_ranges_find(ranges, n, regs_pc(&thread->regs)) < 0)
+		found = agent_walk_stack(probes->unwinder, thread->tid, &thread->regs);
+	if (found == AGENT_MAY_BE_THERE)
+		ret = agent_scan_stack(maps, tracee_mem(probes->tracee), &thread->regs, ranges, n,
+				       &found);
+	*inside = found != AGENT_NOT_THERE;
+	return ret;
 }
 
 static void note_address(void *ctx, size_t number, u64 at)

@@ -46,7 +46,8 @@ struct ring_reader {
 	struct channel *channel;
 	const struct channel_record *ring;
 	struct probe_host host;
-	u64 tail; /* of our own: the one in the channel may be written by the target */
+	bool no_room; /* some stacks that have come are not to be had */
+	u64 tail;     /* of our own: the one in the channel may be written by the target */
 	struct stack_arrivals *stacks;
 	u64 last_free[CHANNEL_THREADS]; /* of each thread, unless another call came after it */
 	struct open_reallocs *open[CHANNEL_THREADS];
@@ -152,7 +153,8 @@ static void stack_of(struct ring_reader *r, struct heap_event *event, u64 hash)
 {
 	if (stack_arrivals_find(r->stacks, hash, &event->stack) == 0)
 		return;
-	lost(r, "a call stack did not come through");
+	event->stack_lost = r->no_room ? "there was no room left for a call stack"
+				       : "a call stack did not come through";
 	if (r->host.stack(r->host.ctx, NULL, 0, UNWIND_LOST, &event->stack))
 		event->stack = 0;
 }
@@ -161,6 +163,7 @@ static void frames(struct ring_reader *r, enum channel_kind kind, const u64 *wor
 {
 	const struct arrived_stack *arrived;
 	u32 id;
+	int ret;
 
 	if (kind == CHANNEL_STACK) {
 		stack_arrivals_begin(r->stacks, CHANNEL_ADDRESS(word[0]), word[1]);
@@ -173,10 +176,12 @@ static void frames(struct ring_reader *r, enum channel_kind kind, const u64 *wor
 	arrived = stack_arrivals_end(r->stacks, CHANNEL_ADDRESS(word[0]), word[1], word[2]);
 	if (!arrived)
 		return;
-	if (r->host.arrived_stack(r->host.ctx, arrived->pcs, arrived->n, arrived->end, word[3],
-				  &id) ||
-	    stack_arrivals_learn(r->stacks, arrived->hash, id))
-		lost(r, "memattach is out of memory");
+	ret = r->host.arrived_stack(r->host.ctx, arrived->pcs, arrived->n, arrived->end, word[3],
+				    &id);
+	if (ret == 0)
+		ret = stack_arrivals_learn(r->stacks, arrived->hash, id);
+	/* It is no event: those that have it say what they lack. */
+	r->no_room |= ret != 0;
 }
 
 static void apply(struct ring_reader *r, const u64 *word)
@@ -247,7 +252,8 @@ static void look_ahead(const struct ring_reader *r, u64 place)
 {
 	u64 word0 = __atomic_load_n(&r->ring[place & RING_MASK].word[0], __ATOMIC_RELAXED);
 
-	if (is_complete(word0, place))
+	/* The kinds that are about a block. */
+	if (is_complete(word0, place) && CHANNEL_KIND(word0) < CHANNEL_REALLOC_FAILED)
 		r->host.soon(r->host.ctx, CHANNEL_ADDRESS(word0));
 }
 
@@ -361,16 +367,16 @@ void ring_reader_forget_stacks(struct ring_reader *r)
 
 u64 ring_reader_lost(const struct ring_reader *r, const char **why)
 {
-	static const char *const reasons[CHANNEL_LOSSES] = {
+	static const char *const reasons[CHANNEL_LOSS_STACK] = {
 		[CHANNEL_LOSS_FULL] =
 			"the target went on when memattach had not read its records for a second",
 		[CHANNEL_LOSS_THREADS] = "there are more threads than memattach can tell apart",
-		[CHANNEL_LOSS_STACK] = "a call stack could not be sent",
 	};
 	u64 sum = 0;
 
 	*why = NULL;
-	for (int i = 0; i < CHANNEL_LOSSES; i++) {
+	/* An event that comes without its stack is counted where it comes: stack_of. */
+	for (int i = 0; i < CHANNEL_LOSS_STACK; i++) {
 		u64 n = __atomic_load_n(&r->channel->lost[i], __ATOMIC_RELAXED);
 
 		sum += n;

@@ -68,31 +68,3 @@ int stack_scan(const struct maps *maps, const struct proc_mem *mem, u64 sp,
 	}
 	return 0;
 }
-
-/* From rip to cs in the registers of struct ucontext; and the selector of 64-bit code. */
-#define RIP_TO_CS 16
-#define USER_CS   0x33
-
-struct search {
-	const struct proc_mem *mem;
-	bool *found;
-};
-
-static void look_for_frame(void *ctx, size_t number, u64 at)
-{
-	struct search *search = ctx;
-	u64 cs;
-
-	(void)number;
-	if (proc_mem_read(search->mem, at + RIP_TO_CS, &cs, sizeof(cs)) == (ssize_t)sizeof(cs) &&
-	    (cs & 0xffff) == USER_CS)
-		*search->found = true;
-}
-
-int stack_scan_interrupted(const struct maps *maps, const struct proc_mem *mem, u64 sp,
-			   const struct address_range *ranges, size_t n, bool *found)
-{
-	struct search search = {mem, found};
-
-	return stack_scan(maps, mem, sp, ranges, n, look_for_frame, &search);
-}

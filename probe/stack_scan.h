@@ -27,13 +27,4 @@ int stack_scan(const struct maps *maps, const struct proc_mem *mem, u64 sp,
 	       const struct address_range *ranges, size_t n,
 	       void (*found)(void *ctx, size_t number, u64 at), void *ctx);
 
-/*
- * Whether a signal handler on that stack will go back to an address in one of the
- * ranges: the address stands where the kernel saves rip, with the selector of the
- * code segment two words further. Of other addresses there are remnants on every
- * stack. 0 or -errno.
- */
-int stack_scan_interrupted(const struct maps *maps, const struct proc_mem *mem, u64 sp,
-			   const struct address_range *ranges, size_t n, bool *found);
-
 #endif

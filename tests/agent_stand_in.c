@@ -11,8 +11,8 @@
 
 struct stand_in stand_in = {.limit = STAND_IN_RECORDS};
 
-__attribute__((weak)) int agent_put(struct channel *channel, uint64_t word0, uint64_t word1,
-				    uint64_t word2, uint64_t word3)
+__attribute__((weak)) int agent_try_put(struct channel *channel, uint64_t word0, uint64_t word1,
+					uint64_t word2, uint64_t word3)
 {
 	unsigned at;
 

@@ -48,6 +48,7 @@
 	X(stubs)                                                                                   \
 	X(jump_corpus)                                                                             \
 	X(exact)                                                                                   \
+	X(detach)                                                                                  \
 	X(busy)                                                                                    \
 	X(threads)                                                                                 \
 	X(stack_shapes)                                                                            \

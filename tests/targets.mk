@@ -81,6 +81,22 @@ TARGETS += fork_within
 pool.sources := pool.c $(engine)
 TARGETS += pool
 
+# Is in its allocator, which has no unwind information; has frame pointers itself, or is musl's.
+libbare.so.sources := bare.c
+libbare.so.flags   := -shared -fPIC -g0 -fno-asynchronous-unwind-tables -fno-builtin \
+	-fomit-frame-pointer -fcf-protection=none
+hot_bare.sources := hot.c $(talk)
+hot_bare.flags   := -O1 -fno-omit-frame-pointer -L$(TB) -l:libbare.so -Wl,-rpath,'$$$$ORIGIN'
+hot_bare.needs   := libbare.so
+hot_musl.sources := hot.c $(talk)
+hot_musl.cc      := musl-gcc
+TARGETS += libbare.so hot_bare hot_musl
+
+# Counts its calls.
+staller.sources := staller.c $(talk)
+staller.flags   := -fno-builtin
+TARGETS += staller
+
 # Its allocator switches to another stack.
 fibers.sources := fibers.c $(talk)
 TARGETS += fibers
@@ -114,7 +130,7 @@ targets: $(TARGETS:%=$(TB)/%)
 .PHONY: targets
 
 # The suites that run memattach need it, and the targets, but are not linked with them.
-INTEGRATION := exact busy threads stack_shapes harmless programs cli outputs exec_fork allocators orphan kill9 fork_within leaps
+INTEGRATION := exact busy detach threads stack_shapes harmless programs cli outputs exec_fork allocators orphan kill9 fork_within leaps
 ifneq ($(filter $(INTEGRATION),$(SUITE)),)
 check-one: | targets $(BUILD)/memattach
 endif

@@ -1,10 +1,14 @@
 // SPDX-License-Identifier: MIT
 /*
- * A machine without a moment to spare: one CPU for the target, memattach, and others that
- * always run. What memattach does in the background must be done all the same.
+ * memattach gets no CPU. On a machine without a moment to spare, one CPU for the target,
+ * memattach, and others that always run, what it does in the background must be done
+ * all the same. While it is stopped the target goes on, and each event that finds no
+ * room is counted.
  */
 #include <sched.h>
+#include <signal.h>
 
+#include "base/types.h"
 #include "tests/capture_query.h"
 #include "tests/forked.h"
 #include "tests/run_memattach.h"
@@ -58,6 +62,53 @@ START_TEST(nothing_is_lost)
 }
 END_TEST
 
+/* More than the ring has records. */
+#define MANY 300000
+
+/* What is on the books, and what is said to be lost: together each call that was made. */
+static void assert_accounted(struct memattach *m, u64 calls, u64 *lost)
+{
+	json_t *capture;
+
+	memattach_snapshot(m);
+	capture = capture_load(m->json);
+	*lost = (u64)capture_total(capture, "lost_events");
+	ck_assert_uint_eq((u64)capture_total(capture, "total_allocations") +
+				  (u64)capture_total(capture, "total_frees") +
+				  (u64)capture_total(capture, "unknown_frees") + *lost,
+			  calls);
+	json_decref(capture);
+}
+
+START_TEST(stopped)
+{
+	struct memattach m;
+	struct target target;
+	u64 lost, later;
+
+	memattach_probe_by("jump");
+	target_start(&target, WORDS("staller"), NULL);
+	memattach_attach(&m, target.pid, NULL);
+	target_ask(&target, "blocks 300000", "calls 300000");
+	assert_accounted(&m, MANY, &lost);
+	ck_assert_uint_eq(lost, 0);
+	kill(m.pid, SIGSTOP);
+	/* It goes on, though nobody reads: first frees alone, then both. */
+	target_ask(&target, "drop", "calls 600000");
+	target_ask(&target, "pairs 100000", "calls 800000");
+	kill(m.pid, SIGCONT);
+	assert_accounted(&m, 800000, &lost);
+	ck_assert_uint_gt(lost, 200000);
+	/* And all is as before. */
+	target_ask(&target, "pairs 100000", "calls 1000000");
+	assert_accounted(&m, 1000000, &later);
+	ck_assert_uint_eq(later, lost);
+	memattach_stop(&m);
+	memattach_cleanup(&m);
+	target_end(&target);
+}
+END_TEST
+
 Suite *busy_suite(void)
 {
 	Suite *suite = suite_create("busy");
@@ -65,6 +116,7 @@ Suite *busy_suite(void)
 
 	tcase_set_timeout(tcase, 120);
 	tcase_add_test(tcase, nothing_is_lost);
+	tcase_add_test(tcase, stopped);
 	suite_add_tcase(suite, tcase);
 	return suite;
 }
