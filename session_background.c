@@ -9,11 +9,27 @@
 /* A busy machine is one for longer than this; each try costs the ring an eighth of its room. */
 #define RAISED_NS 200000000ULL
 
+#define SMALL_STACK (256UL << 10)
+
 static bool set_policy(pthread_t thread, int policy)
 {
 	const struct sched_param none = {0};
 
 	return pthread_setschedparam(thread, policy, &none) == 0;
+}
+
+int background_start_small(pthread_t *thread, void *(*run)(void *arg), void *arg)
+{
+	pthread_attr_t attributes;
+	int ret = pthread_attr_init(&attributes);
+
+	if (ret)
+		return ret;
+	ret = pthread_attr_setstacksize(&attributes, SMALL_STACK);
+	if (!ret)
+		ret = pthread_create(thread, &attributes, run, arg);
+	pthread_attr_destroy(&attributes);
+	return ret;
 }
 
 /* In a thread of its own, which may have to stay where it has gone. */
@@ -32,7 +48,7 @@ static bool can_come_back(void)
 	bool possible = false;
 	pthread_t thread;
 
-	return pthread_create(&thread, NULL, try_the_way_back, &possible) == 0 &&
+	return background_start_small(&thread, try_the_way_back, &possible) == 0 &&
 	       pthread_join(thread, NULL) == 0 && possible;
 }
 

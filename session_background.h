@@ -37,4 +37,7 @@ void background_lower(struct background *background);
 /* It is to end: it is scheduled as it was, for good. */
 void background_end(struct background *background);
 
+/* As pthread_create, with no more of a stack than a few calls need. 0 or an error number. */
+int background_start_small(pthread_t *thread, void *(*run)(void *arg), void *arg);
+
 #endif

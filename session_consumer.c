@@ -155,7 +155,7 @@ int consumer_start(struct consumer *c, struct ring_reader *reader, struct err *e
 	pthread_sigmask(SIG_SETMASK, &all, &before);
 	ret = pthread_create(&c->worker, NULL, work, c);
 	if (!ret) {
-		ret = pthread_create(&c->lookout, NULL, look_out, c);
+		ret = background_start_small(&c->lookout, look_out, c);
 		if (ret)
 			end_worker(c);
 	}

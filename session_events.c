@@ -33,7 +33,7 @@ static bool is_code(void *ctx, u64 address, u32 *id)
 #define LOOK_BATCHES 64
 
 static const char full_reason[] =
-	"memattach has reached its limit of memory, half of what there is: a target with more "
+	"memattach has reached its limit of memory, half of what was free: a target with more "
 	"live blocks or call stacks needs --sample";
 
 /* There is no room for another one. */

@@ -4,29 +4,27 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <time.h>
-#include <unistd.h>
 
 #include "base/clock.h"
 #include "base/vec.h"
+#include "proc/available.h"
 #include "proc/maps.h"
 #include "session_scan.h"
 #include "session_unwinder.h"
 
+/* Less than this would be of no use: some hundred thousand blocks. */
+#define BOOKS_LEAST (16UL << 20)
+
 /*
- * The target decides how much there is to remember, and may be hostile: half of the machine's
- * memory, or of what we are limited to, and no more.
+ * The target decides how much there is to remember, and may be hostile: half of what this machine, or
+ * the container that we run in, has left, so that nobody is killed for it.
  */
 static size_t most_memory(void)
 {
-	size_t pages = (size_t)sysconf(_SC_PHYS_PAGES), max;
-	struct rlimit limit;
+	u64 half = available_memory() / 2;
 
-	max = pages * (size_t)sysconf(_SC_PAGESIZE);
-	if (getrlimit(RLIMIT_AS, &limit) == 0 && limit.rlim_cur < max)
-		max = limit.rlim_cur;
-	return max / 2;
+	return half < BOOKS_LEAST ? BOOKS_LEAST : half;
 }
 
 static int create_books(struct image *image, struct err *err)

@@ -9,9 +9,11 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "base/units.h"
+#include "proc/available.h"
 #include "proc/cgroup.h"
 #include "proc/smaps.h"
 #include "proc/stack_pointers.h"
@@ -342,6 +344,23 @@ START_TEST(cgroup_directories)
 }
 END_TEST
 
+START_TEST(available)
+{
+	struct rlimit limit = {.rlim_cur = 3UL << 30, .rlim_max = RLIM_INFINITY};
+	u64 bytes = available_memory();
+
+	ck_assert_uint_eq(available_parse("MemTotal: 9 kB\nMemAvailable:    1234 kB\n"),
+			  1234 * 1024);
+	ck_assert_uint_eq(available_parse("MemTotal: 9 kB\n"), 0);
+	ck_assert_uint_eq(available_parse("MemAvailable: lots\n"), 0);
+	ck_assert_uint_gt(bytes, 0);
+	ck_assert_uint_le(bytes, (u64)sysconf(_SC_PHYS_PAGES) * (u64)sysconf(_SC_PAGESIZE));
+	limit.rlim_cur = bytes / 2;
+	ck_assert_int_eq(setrlimit(RLIMIT_AS, &limit), 0);
+	ck_assert_uint_le(available_memory(), bytes / 2);
+}
+END_TEST
+
 START_TEST(cgroup_limits_v2)
 {
 	char top[] = "/tmp/memattach-test-XXXXXX", a[64], b[64];
@@ -455,6 +474,7 @@ Suite *usage_suite(void)
 	tcase_add_test(tcase, cgroup_paths);
 	tcase_add_test(tcase, cgroup_mounts);
 	tcase_add_test(tcase, cgroup_directories);
+	tcase_add_test(tcase, available);
 	tcase_add_test(tcase, cgroup_limits_v2);
 	tcase_add_test(tcase, cgroup_limits_v1);
 	tcase_add_test(tcase, units_for_people);
