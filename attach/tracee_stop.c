@@ -444,8 +444,9 @@ void tracee_detach_late(struct tracee *tracee)
 		for (u32 i = threads_count(tracee->threads); i-- > 0;) {
 			struct thread *thread = threads_at(tracee->threads, i);
 			enum trace_event kind;
-			int status;
+			int status = 0;
 
+			/* Less than 0: it is no child of ours any more, and is forgotten. */
 			if (tracee_poll(thread->tid, &status) == 0)
 				continue;
 			kind = trace_event_decode(status);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 /* The reader of the ring, on records that this test writes as the agent does. */
 #include <stdlib.h>
+#include <string.h>
 
 #include "probe/ring_reader.h"
 #include "tests/suites.h"
@@ -12,9 +13,52 @@ static struct ring_reader *reader;
 static u64 frees[8];
 static u32 frees_n, losses;
 
+/* Set while the records are whatever the target has put there. */
+static bool hostile;
+static u64 events[HEAP_REALLOC_LOST + 1], stacks;
+
+/* What the host may count on, whatever is in the ring. */
+static void check_event(const struct heap_event *event)
+{
+	ck_assert_int_le(event->kind, HEAP_REALLOC_LOST);
+	ck_assert_uint_lt(event->thread, CHANNEL_THREADS);
+	ck_assert_uint_lt(event->address, 1ULL << 48);
+	if (event->kind >= HEAP_REALLOC_BEGIN)
+		memset(event->realloc, event->kind, REALLOC_SCRATCH);
+	if (event->kind == HEAP_ALLOC || (event->kind == HEAP_REALLOC_DONE && event->address))
+		ck_assert_uint_le(event->stack, stacks);
+	events[event->kind]++;
+}
+
+static int on_stack(void *ctx, const u64 *pcs, u32 n, enum unwind_end end, u32 *id)
+{
+	(void)ctx;
+	(void)pcs;
+	ck_assert_uint_eq(n, 0);
+	ck_assert_int_eq(end, UNWIND_LOST);
+	*id = 0;
+	return 0;
+}
+
+static int on_arrived_stack(void *ctx, const u64 *pcs, u32 n, enum unwind_end end, u64 sp, u32 *id)
+{
+	(void)ctx;
+	(void)sp;
+	ck_assert_uint_le(n, UNWIND_MAX_DEPTH);
+	ck_assert_int_le(end, UNWIND_LOST);
+	for (u32 i = 0; i < n; i++)
+		ck_assert_uint_lt(pcs[i], UINT64_MAX);
+	*id = (u32)++stacks;
+	return 0;
+}
+
 static void on_event(void *ctx, const struct heap_event *event)
 {
 	(void)ctx;
+	if (hostile) {
+		check_event(event);
+		return;
+	}
 	ck_assert_int_eq(event->kind, HEAP_FREE);
 	ck_assert_uint_lt(frees_n, 8);
 	frees[frees_n++] = event->address;
@@ -40,8 +84,12 @@ static void on_soon(void *ctx, u64 address)
 
 static void set_up(void)
 {
-	struct probe_host host = {
-		.event = on_event, .lost = on_lost, .batch = on_batch, .soon = on_soon};
+	struct probe_host host = {.event = on_event,
+				  .lost = on_lost,
+				  .batch = on_batch,
+				  .soon = on_soon,
+				  .stack = on_stack,
+				  .arrived_stack = on_arrived_stack};
 	struct err err = ERR_INIT;
 
 	channel = aligned_alloc(4096, SIZE);
@@ -64,11 +112,17 @@ static u64 take_place(void)
 	return channel->head++;
 }
 
-static void put_free(u64 place, u64 address)
+static struct channel_record *record_at(u64 place)
 {
 	struct channel_record *record = (void *)((char *)channel + CHANNEL_RING_AT);
 
-	record += place & ((1U << CHANNEL_RING_BITS) - 1);
+	return record + (place & ((1U << CHANNEL_RING_BITS) - 1));
+}
+
+static void put_free(u64 place, u64 address)
+{
+	struct channel_record *record = record_at(place);
+
 	record->word[0] = CHANNEL_WORD0(CHANNEL_FREE, address) | (u64)CHANNEL_LAP(place) << 56;
 }
 
@@ -126,6 +180,51 @@ START_TEST(head_out_of_reach)
 }
 END_TEST
 
+static u64 noise = 1;
+
+static u64 any(void)
+{
+	noise ^= noise << 13;
+	noise ^= noise >> 7;
+	noise ^= noise << 17;
+	return noise;
+}
+
+/* One of a few, so that records have to do with one another; at times anything. */
+static u64 some(u64 n)
+{
+	return any() % 16 ? any() % n : any();
+}
+
+/* Any kind, those that there are and others, of any thread, with any words. */
+static void put_noise(u64 place)
+{
+	struct channel_record *record = record_at(place);
+	u64 kind = any() % 64 ? any() % (CHANNEL_STACK_END + 2) : any() % 256;
+	u64 frames = some(300), end = some(5);
+
+	record->word[1] = some(8);
+	record->word[2] = kind == CHANNEL_STACK_END ? frames | end << 32 : some(8);
+	record->word[3] = CHANNEL_WORD3(some(CHANNEL_THREADS + 9) & 0xffff, some(4), 8 * some(6));
+	record->word[0] = CHANNEL_WORD0(kind, some(16)) | (u64)CHANNEL_LAP(place) << 56;
+}
+
+START_TEST(records_that_make_no_sense)
+{
+	hostile = true;
+	for (u32 round = 0; round < 40; round++) {
+		for (u32 i = 0; i < 20000; i++)
+			put_noise(take_place());
+		ck_assert(ring_reader_drain(reader));
+	}
+	/* Each kind of event has come of it, and stacks of records that happened to fit. */
+	for (u32 i = 0; i < sizeof(events) / sizeof(events[0]); i++)
+		ck_assert_msg(events[i] > 0, "no event of kind %u", i);
+	ck_assert_uint_gt(stacks, 0);
+	hostile = false;
+}
+END_TEST
+
 Suite *ring_suite(void)
 {
 	Suite *suite = suite_create("ring");
@@ -135,6 +234,7 @@ Suite *ring_suite(void)
 	tcase_add_test(tcase, records_of_the_dead_are_no_loss);
 	tcase_add_test(tcase, records_of_the_living_are_a_loss);
 	tcase_add_test(tcase, head_out_of_reach);
+	tcase_add_test(tcase, records_that_make_no_sense);
 	suite_add_tcase(suite, tcase);
 	return suite;
 }
