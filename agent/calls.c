@@ -188,12 +188,12 @@ static inline int is_due(const struct channel *channel, struct channel_thread *t
 
 /* The block of a free or realloc: it is on the books, or may be. */
 static void put_block(struct channel *channel, const struct agent_frame *f,
-		      const struct channel_thread *thread, enum channel_kind kind, uint32_t place)
+		      const struct channel_thread *thread, enum channel_kind kind, uint64_t flags)
 {
 	uint64_t sp = (uint64_t)&f->caller;
 
 	agent_put(channel, CHANNEL_WORD0(kind, f->block), sp, kind == CHANNEL_FREE ? f->caller : 0,
-		  CHANNEL_WORD3(thread_number(channel, thread), place, sp));
+		  CHANNEL_WORD3(thread_number(channel, thread), sp) | flags);
 }
 
 /*
@@ -239,8 +239,7 @@ sampled_before(struct channel *channel, struct channel_thread *thread, struct ag
 	if (frees) {
 		if (known)
 			put_block(channel, f, thread, CHANNEL_FREE,
-				  thread->countdown == thread->fresh ? CHANNEL_NEXT
-								     : CHANNEL_NO_PLACE);
+				  thread->countdown == thread->fresh ? CHANNEL_NEXT : 0);
 		return slot->shape == AGENT_SHAPE_FREE ? AGENT_PASS
 						       : open_call(f, slot, thread, sp);
 	}
@@ -252,7 +251,7 @@ sampled_before(struct channel *channel, struct channel_thread *thread, struct ag
 	else if (slot->flags & AGENT_SLOT_LEAF)
 		return AGENT_PASS;
 	if (known)
-		put_block(channel, f, thread, CHANNEL_REALLOC_BEGIN, CHANNEL_NO_PLACE);
+		put_block(channel, f, thread, CHANNEL_REALLOC_BEGIN, 0);
 	else if (slot->ptr)
 		f->block = 0;
 	else
@@ -290,8 +289,7 @@ enum agent_verdict agent_before(struct agent_frame *f, const struct agent_slot *
 		f->block = argument(f, slot->ptr);
 		if (f->block)
 			agent_put(channel, CHANNEL_WORD0(CHANNEL_FREE, f->block), sp, f->caller,
-				  CHANNEL_WORD3(thread_number(channel, thread), CHANNEL_NO_PLACE,
-						sp));
+				  CHANNEL_WORD3(thread_number(channel, thread), sp));
 		f->slot = slot;
 		return slot->shape == AGENT_SHAPE_FREE ? AGENT_PASS
 						       : open_call(f, slot, thread, sp);
@@ -300,7 +298,7 @@ enum agent_verdict agent_before(struct agent_frame *f, const struct agent_slot *
 	f->block = slot->ptr ? argument(f, slot->ptr) : slot->out ? argument(f, slot->out) : f->rsi;
 	if (slot->ptr && f->block)
 		agent_put(channel, CHANNEL_WORD0(CHANNEL_REALLOC_BEGIN, f->block), sp, 0,
-			  CHANNEL_WORD3(thread_number(channel, thread), CHANNEL_NO_PLACE, sp));
+			  CHANNEL_WORD3(thread_number(channel, thread), sp));
 	return open_call(f, slot, thread, sp);
 }
 
@@ -319,7 +317,6 @@ static void record(struct channel *channel, const struct agent_frame *f, uint64_
 	const struct agent_slot *slot = f->slot;
 	uint64_t thread = thread_number(channel, f->thread), sp = (uint64_t)&f->caller, hash = 0;
 	int resized = slot->ptr && f->block, sampled = channel->sample != 0;
-	uint32_t place = CHANNEL_NO_PLACE;
 
 	if (sampled && f->part == AGENT_NOTHING)
 		return;
@@ -329,7 +326,7 @@ static void record(struct channel *channel, const struct agent_frame *f, uint64_
 	if (!block && (!resized || (f->size && !(slot->flags & AGENT_SLOT_FREES)))) {
 		agent_put(channel,
 			  CHANNEL_WORD0(resized ? CHANNEL_REALLOC_FAILED : CHANNEL_FAILED, 0),
-			  f->size, 0, CHANNEL_WORD3(thread, CHANNEL_NO_PLACE, sp));
+			  f->size, 0, CHANNEL_WORD3(thread, sp));
 		return;
 	}
 	if (sampled && f->part == AGENT_OLD)
@@ -338,9 +335,9 @@ static void record(struct channel *channel, const struct agent_frame *f, uint64_
 	if (sampled && block)
 		sample_filter_add(filter_of(channel), block);
 	if (block)
-		hash = agent_walk(channel, f->thread, sp, bp, &place);
+		hash = agent_walk(channel, f->thread, sp, bp);
 	if (agent_put(channel, CHANNEL_WORD0(resized ? CHANNEL_REALLOC_DONE : CHANNEL_ALLOC, block),
-		      f->size, hash, CHANNEL_WORD3(thread, place, sp)) &&
+		      f->size, hash, CHANNEL_WORD3(thread, sp)) &&
 	    sampled && block)
 		sample_filter_drop(filter_of(channel), block);
 	if (sampled)

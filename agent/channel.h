@@ -42,7 +42,6 @@
 #define CHANNEL_TAIL_AT   256
 #define CHANNEL_HEAD_AT   320
 #define CHANNEL_RING_AT   4096
-#define CHANNEL_NO_PLACE  0xffffff
 #define CHANNEL_KIND_FREE 3
 
 #define CHANNEL_THREADS_BITS     12
@@ -118,11 +117,11 @@ _Static_assert(sizeof(struct channel) <= CHANNEL_RING_AT, "the ring begins behin
 
 enum channel_kind {
 	CHANNEL_VOID,   /* nothing: the thread was interrupted, and has written another one */
-	CHANNEL_ALLOC,  /* address, size, hash, thread + known index */
+	CHANNEL_ALLOC,  /* address, size, hash, thread */
 	CHANNEL_FAILED, /* -, size, -, thread */
-	CHANNEL_FREE, /* address, sp at the entry, caller, thread + CHANNEL_NEXT or CHANNEL_NO_PLACE */
+	CHANNEL_FREE,   /* address, sp at the entry, caller, thread + CHANNEL_NEXT */
 	CHANNEL_REALLOC_BEGIN,  /* old address, sp at the entry, -, thread */
-	CHANNEL_REALLOC_DONE,   /* new address or 0, size, hash, thread + known index */
+	CHANNEL_REALLOC_DONE,   /* new address or 0, size, hash, thread */
 	CHANNEL_REALLOC_FAILED, /* -, size, -, thread */
 	CHANNEL_STACK,          /* sp, hash, -, -: frames of this stack follow */
 	CHANNEL_FRAMES,         /* sp, three lookup addresses */
@@ -145,18 +144,15 @@ struct channel_record {
 #define CHANNEL_LAP(place)           ((uint8_t)(((place) >> CHANNEL_RING_BITS) + 1))
 
 /*
- * word[3]: thread in bits 0-15, place in known in bits 16-39, CHANNEL_NO_PLACE if
- * it is in none, and in bits 40-63 some of the call's stack pointer, by which the
- * end of a realloc finds its beginning.
+ * word[3]: thread in bits 0-15, CHANNEL_NEXT, and in bits 40-63 some of the call's stack
+ * pointer, by which the end of a realloc finds its beginning.
  */
-#define CHANNEL_THREAD(word3) ((uint32_t)((word3)&0xffff))
-#define CHANNEL_PLACE(word3)  ((uint32_t)((word3) >> 16 & 0xffffff))
-#define CHANNEL_TAG(word3)    ((uint32_t)((word3) >> 40))
-#define CHANNEL_SP_TAG(sp)    ((uint32_t)((sp) >> 3 & 0xffffff))
-#define CHANNEL_WORD3(thread, place, sp)                                                           \
-	((uint64_t)CHANNEL_SP_TAG(sp) << 40 | (uint64_t)((place)&0xffffff) << 16 | (thread))
-/* In its place, of a FREE: with sampling, the thread has allocated nothing since its last call that was recorded. */
-#define CHANNEL_NEXT 0xfffffeU
+#define CHANNEL_THREAD(word3)     ((uint32_t)((word3)&0xffff))
+#define CHANNEL_TAG(word3)        ((uint32_t)((word3) >> 40))
+#define CHANNEL_SP_TAG(sp)        ((uint32_t)((sp) >> 3 & 0xffffff))
+#define CHANNEL_WORD3(thread, sp) ((uint64_t)CHANNEL_SP_TAG(sp) << 40 | (thread))
+/* FREE, with sampling: the thread has allocated nothing since its last call that was recorded. */
+#define CHANNEL_NEXT (1ULL << 16)
 
 /* One thread of the target as the agent knows it: by its thread pointer (fs base). */
 struct channel_thread {

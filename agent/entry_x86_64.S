@@ -350,12 +350,9 @@ agent_free:
 	mov	%r9, %rdi
 	lea	AGENT_FRAME(%rsp), %rdx
 	mov	%rdx, %rax
-	shl	$(40 - 3), %rax
-	mov	$(CHANNEL_NO_PLACE << 16), %r9
-	mov	$~((1 << 40) - 1), %rcx
-	and	%rcx, %rax
+	shr	$3, %rax
+	shl	$40, %rax
 	shr	$CHANNEL_THREAD_SHIFT, %r8
-	or	%r9, %r8
 	or	%rax, %r8
 	mov	(%rdx), %rcx
 	call	agent_ring_put

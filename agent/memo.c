@@ -21,9 +21,9 @@ static inline uint64_t at_of(const struct agent_memo *m, uint32_t frame)
 }
 
 /* The term of how the stack ends. */
-static inline uint64_t end_term(const struct walker *w, uint32_t end)
+static inline uint64_t end_term(const struct walker *w, uint64_t end)
 {
-	return end == MEMO_OPEN ? 0 : HASH_K * hash_end(w->channel->seed, end);
+	return end == MEMO_OPEN ? 0 : HASH_K * hash_end(w->channel->seed, (uint32_t)end);
 }
 
 static inline void forget(struct agent_memo *m)

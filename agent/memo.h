@@ -68,11 +68,9 @@ struct agent_memo {
 	uint64_t span;
 	uint64_t end_sp; /* where the walk ended */
 	uint32_t frames, words;
-	uint32_t end; /* enum channel_end, or MEMO_OPEN */
-	/* The place in channel.known of the last hash, which comes of known_sum; 0: not known. */
-	uint32_t known_place;
-	uint64_t known_sum;
-	uint64_t top; /* the sum of the terms of all frames, and of the end */
+	uint64_t end;       /* enum channel_end, or MEMO_OPEN */
+	uint64_t known_sum; /* of the last stack that memattach has */
+	uint64_t top;       /* the sum of the terms of all frames, and of the end */
 	uint64_t unused;
 	/* Of each word: where it is, and what it was. */
 	uint64_t address[MEMO_WORDS], value[MEMO_WORDS];

@@ -12,6 +12,8 @@ static inline uint32_t first_line(uint64_t hash)
 	return (uint32_t)hash % CHANNEL_KNOWN & ~(LINE - 1);
 }
 
+#define NO_PLACE UINT32_MAX
+
 /* The place, in the 16 of two lines, that has value; first the one that its low bits tell. */
 static inline uint32_t find(const struct channel *channel, uint64_t hash, uint64_t value)
 {
@@ -24,29 +26,27 @@ static inline uint32_t find(const struct channel *channel, uint64_t hash, uint64
 		if (__atomic_load_n(&known[place], __ATOMIC_RELAXED) == value)
 			return place;
 	}
-	return CHANNEL_NO_PLACE;
+	return NO_PLACE;
 }
 
-uint32_t agent_known_search(const struct channel *channel, uint64_t hash)
+bool agent_known_search(const struct channel *channel, uint64_t hash)
 {
-	return find(channel, hash, hash);
+	return find(channel, hash, hash) != NO_PLACE;
 }
 
-__attribute__((cold)) uint32_t agent_known_add(struct channel *channel, uint64_t hash)
+__attribute__((cold)) void agent_known_add(struct channel *channel, uint64_t hash)
 {
 	uint64_t *known = channel_part(channel, channel->known);
 	uint32_t place = find(channel, hash, 0);
 	uint64_t was = 0;
 
-	if (place == CHANNEL_NO_PLACE) {
+	if (place == NO_PLACE) {
 		place = first_line(hash) + (uint32_t)(hash >> 60) % LINE;
 		was = __atomic_load_n(&known[place], __ATOMIC_RELAXED);
 	}
 	/* Released: whoever finds it there has its own record behind the frames. */
-	if (__atomic_compare_exchange_n(&known[place], &was, hash, 0, __ATOMIC_RELEASE,
-					__ATOMIC_RELAXED))
-		return place;
-	return CHANNEL_NO_PLACE;
+	__atomic_compare_exchange_n(&known[place], &was, hash, 0, __ATOMIC_RELEASE,
+				    __ATOMIC_RELAXED);
 }
 
 __attribute__((cold)) void agent_send_begin(struct walker *w, uint64_t hash)

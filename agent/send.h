@@ -7,21 +7,21 @@
 
 /* The stacks that memattach has (known), and how it gets new ones. */
 
-/* The place of a hash; CHANNEL_NO_PLACE if it has none. */
-uint32_t agent_known_search(const struct channel *channel, uint64_t hash);
+/* Whether it has the one with this hash. */
+bool agent_known_search(const struct channel *channel, uint64_t hash);
 
-static inline uint32_t agent_known_find(const struct channel *channel, uint64_t hash)
+static inline bool agent_known_find(const struct channel *channel, uint64_t hash)
 {
 	const uint64_t *known = channel_part(channel, channel->known);
-	uint32_t place = (uint32_t)hash % CHANNEL_KNOWN;
 
-	if (__builtin_expect(__atomic_load_n(&known[place], __ATOMIC_RELAXED) == hash, 1))
-		return place;
+	if (__builtin_expect(
+		    __atomic_load_n(&known[hash % CHANNEL_KNOWN], __ATOMIC_RELAXED) == hash, 1))
+		return true;
 	return agent_known_search(channel, hash);
 }
 
-/* Gives it one, once its frames are in the ring; CHANNEL_NO_PLACE if another thread was faster. */
-uint32_t agent_known_add(struct channel *channel, uint64_t hash);
+/* Now it has: the frames are in the ring. (Another thread may be faster; then it is sent again some time.) */
+void agent_known_add(struct channel *channel, uint64_t hash);
 
 /* A stack in the ring: begin, each frame from the innermost on, end. */
 void agent_send_begin(struct walker *w, uint64_t hash);

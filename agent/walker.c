@@ -284,42 +284,34 @@ static __attribute__((noinline, cold)) int send_stack(struct walker *w, uint64_t
 
 /* Is this stack one that memattach has? It gets the others. The hash; 0: to be walked again. */
 static __attribute__((noinline)) uint64_t find_or_send(struct walker *w, struct agent_memo *memo,
-						       uint64_t hash, uint32_t *place)
+						       uint64_t hash)
 {
-	*place = agent_known_find(w->channel, hash);
-	if (__builtin_expect(*place == CHANNEL_NO_PLACE, 0)) {
+	if (__builtin_expect(!agent_known_find(w->channel, hash), 0)) {
 		int sent = agent_memo_send(w, memo, hash);
 
-		if (sent == 0)
-			*place = agent_known_add(w->channel, hash);
-		if (sent == SEND_AGAIN)
-			return 0;
+		if (sent)
+			return sent == SEND_AGAIN ? 0 : hash;
+		agent_known_add(w->channel, hash);
 	}
-	if (*place != CHANNEL_NO_PLACE) {
-		memo->known_sum = w->sum;
-		memo->known_place = *place;
-	}
+	memo->known_sum = w->sum;
 	return hash;
 }
 
 /* With the thread's memo. 0: to be tried without. */
-static inline uint64_t walk_with_memo(struct walker *w, struct agent_memo *memo, uint64_t bp,
-				      uint32_t *place)
+static inline uint64_t walk_with_memo(struct walker *w, struct agent_memo *memo, uint64_t bp)
 {
 	uint64_t hash = 0;
 
 	if (agent_memo_walk(w, memo, bp) && channel_generation(w->channel) == w->generation) {
 		hash = hash_mix(w->sum);
-		*place = memo->known_place;
 		if (memo->known_sum != w->sum || !w->sum)
-			hash = find_or_send(w, memo, hash, place);
+			hash = find_or_send(w, memo, hash);
 	}
 	return agent_memo_release(w, memo) ? hash : 0;
 }
 
 /* Without; 0: worth another try. */
-static __attribute__((noinline)) uint64_t walk_without(struct walker *w, uint64_t bp,
-						       uint32_t *place)
+static __attribute__((noinline)) uint64_t walk_without(struct walker *w, uint64_t bp)
 {
 	uint64_t hash;
 	int sent;
@@ -329,17 +321,16 @@ static __attribute__((noinline)) uint64_t walk_without(struct walker *w, uint64_
 	if (!holds(w))
 		return 0;
 	hash = finish(w);
-	*place = agent_known_find(w->channel, hash);
-	if (*place != CHANNEL_NO_PLACE)
+	if (agent_known_find(w->channel, hash))
 		return hash;
 	sent = send_stack(w, bp, hash);
 	if (sent == 0)
-		*place = agent_known_add(w->channel, hash);
+		agent_known_add(w->channel, hash);
 	return sent == SEND_AGAIN ? 0 : hash;
 }
 
 uint64_t agent_walk(struct channel *channel, struct channel_thread *thread, uint64_t sp,
-		    uint64_t bp, uint32_t *place)
+		    uint64_t bp)
 {
 	struct agent_memos *busy;
 	struct agent_memo *memo;
@@ -352,10 +343,10 @@ uint64_t agent_walk(struct channel *channel, struct channel_thread *thread, uint
 		if (!prepare(&w, channel, thread, sp))
 			continue;
 		memo = agent_memo_take(&w, &busy);
-		hash = memo ? walk_with_memo(&w, memo, bp, place) : 0;
+		hash = memo ? walk_with_memo(&w, memo, bp) : 0;
 		if (__builtin_expect(hash != 0, 1))
 			return hash;
-		hash = walk_without(&w, bp, place);
+		hash = walk_without(&w, bp);
 		/* There is no walk below this one on the stack: the one that used the memo never ended. */
 		if (busy && hash && w.end == CHANNEL_OUTERMOST && !w.ours)
 			agent_memo_abandon(busy);
@@ -363,7 +354,6 @@ uint64_t agent_walk(struct channel *channel, struct channel_thread *thread, uint
 			return hash;
 	} while (--tries > 0);
 	agent_lost(channel, CHANNEL_LOSS_STACK);
-	*place = CHANNEL_NO_PLACE;
 	return hash_mix(hash_end(channel->seed, CHANNEL_LOST));
 }
 

@@ -14,11 +14,10 @@
 /*
  * The hash of the stack from the function's caller to the outermost frame (at most
  * channel->depth frames). If memattach does not have this stack yet, its frames are
- * put into the ring first. *place is where known has it; CHANNEL_NO_PLACE if the
- * frames were lost, and then memattach may not know the hash.
+ * put into the ring first; if they are lost, it does not know the hash.
  */
 uint64_t agent_walk(struct channel *channel, struct channel_thread *thread, uint64_t sp,
-		    uint64_t bp, uint32_t *place);
+		    uint64_t bp);
 
 enum agent_nesting {
 	AGENT_NESTED,     /* by a function that the agent has called */

@@ -143,7 +143,7 @@ static void freed(struct ring_reader *r, struct heap_event *event, const u64 *wo
 {
 	event->kind = HEAP_FREE;
 	event->caller = word[2];
-	event->next = CHANNEL_PLACE(word[3]) == CHANNEL_NEXT;
+	event->next = word[3] & CHANNEL_NEXT;
 	event->again = r->last_free[event->thread] == event->address;
 	r->last_free[event->thread] = event->address;
 	emit(r, event);

@@ -424,13 +424,12 @@ static struct agent_memos *memos_of_1(void)
 static void on_timer(int signo)
 {
 	u64 hash;
-	u32 place;
 
 	(void)signo;
 	/* Only from the middle of a walk is it of interest. */
 	handler_busy += memos_of_1()->busy != 0;
 	*syn_word(handler_sp) = syn_pc(1 + handled % 7);
-	hash = agent_walk(syn.h.channel, &syn.h.threads[1], handler_sp, 0, &place);
+	hash = agent_walk(syn.h.channel, &syn.h.threads[1], handler_sp, 0);
 	if (handled % 7 == 0) {
 		if (!handler_hash)
 			handler_hash = hash;
@@ -445,7 +444,6 @@ START_TEST(interrupted)
 	struct itimerval timer = {{0, 50}, {0, 50}};
 	static u64 expected[64];
 	u64 sp[64], rounds = 0;
-	u32 place;
 
 	syn_open(&syn, 5);
 	/* The handler's stack comes to code of the agent's, as after an interrupted walk. */
@@ -461,18 +459,17 @@ START_TEST(interrupted)
 	for (u32 i = 0; i < 64; i++) {
 		sp[i] = syn.high - 1024 - 16 * (5 + i % 40);
 		*syn_word(sp[i]) = syn_pc(100 + i % 20);
-		expected[i] = agent_walk(syn.h.channel, &syn.h.threads[2], sp[i], 0, &place);
+		expected[i] = agent_walk(syn.h.channel, &syn.h.threads[2], sp[i], 0);
 		*syn_word(sp[i]) = syn_pc((u32)(sp[i] / 8 % 100));
 	}
-	agent_walk(syn.h.channel, &syn.h.threads[1], sp[0], 0, &place);
+	agent_walk(syn.h.channel, &syn.h.threads[1], sp[0], 0);
 	sigaction(SIGALRM, &action, NULL);
 	setitimer(ITIMER_REAL, &timer, NULL);
 	while (handled < 4000 && (handler_busy < 200 || handled < 1000)) {
 		u32 i = (u32)(rounds++ * 7 % 64);
 
 		*syn_word(sp[i]) = syn_pc(100 + i % 20);
-		host_assert(agent_walk(syn.h.channel, &syn.h.threads[1], sp[i], 0, &place) ==
-			    expected[i]);
+		host_assert(agent_walk(syn.h.channel, &syn.h.threads[1], sp[i], 0) == expected[i]);
 		/* As it was: others come through here. */
 		*syn_word(sp[i]) = syn_pc((u32)(sp[i] / 8 % 100));
 	}
@@ -488,7 +485,7 @@ END_TEST
 START_TEST(abandoned)
 {
 	struct agent_memos *memo;
-	u32 place, frames = 0;
+	u32 frames = 0;
 
 	syn_open(&syn, 6);
 	syn.rows[200].rule = unwind_rule(UNWIND_OURS, 0, 16);
@@ -509,9 +506,9 @@ START_TEST(abandoned)
 	ck_assert_uint_eq(memo->busy, 1);
 	*syn_word(syn.high - 512 + 32) = syn_pc(3);
 	/* A stack that is cut does not tell. */
-	agent_walk(syn.h.channel, &syn.h.threads[1], syn.low + 4096, 0, &place);
+	agent_walk(syn.h.channel, &syn.h.threads[1], syn.low + 4096, 0);
 	ck_assert_uint_eq(memo->busy, 1);
-	agent_walk(syn.h.channel, &syn.h.threads[1], syn.high - 512, 0, &place);
+	agent_walk(syn.h.channel, &syn.h.threads[1], syn.high - 512, 0);
 	ck_assert_uint_eq(memo->busy, 0);
 	syn_walk_both(&syn, syn.high - 512, 0);
 	syn_close(&syn);
@@ -521,7 +518,6 @@ END_TEST
 /* More threads than memos: they do without. And a memo that was given back is taken again. */
 START_TEST(pool)
 {
-	u32 place;
 	u64 hash;
 
 	syn_open(&syn, 7);
@@ -531,14 +527,13 @@ START_TEST(pool)
 		*syn_word(at) = syn_pc(at < syn.high - 256 ? 3 : 255);
 	hash = syn_walk_both(&syn, syn.high - 512, 0);
 	for (u32 i = 3; i < CHANNEL_MEMOS + 20; i++) {
-		ck_assert_uint_eq(
-			agent_walk(syn.h.channel, &syn.h.threads[i], syn.high - 512, 0, &place),
-			hash);
+		ck_assert_uint_eq(agent_walk(syn.h.channel, &syn.h.threads[i], syn.high - 512, 0),
+				  hash);
 		ck_assert_uint_eq(syn.h.threads[i].memo, i - 1 <= CHANNEL_MEMOS ? i - 1 : 0);
 	}
 	syn.h.threads[50].memo = 0;
 	syn.h.channel->memos_taken[48 / 64] &= ~(1ULL << 48 % 64);
-	agent_walk(syn.h.channel, &syn.h.threads[400], syn.high - 512, 0, &place);
+	agent_walk(syn.h.channel, &syn.h.threads[400], syn.high - 512, 0);
 	ck_assert_uint_eq(syn.h.threads[400].memo, 49);
 	syn_close(&syn);
 }

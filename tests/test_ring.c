@@ -205,7 +205,8 @@ static void put_noise(u64 place)
 
 	record->word[1] = some(8);
 	record->word[2] = kind == CHANNEL_STACK_END ? frames | end << 32 : some(8);
-	record->word[3] = CHANNEL_WORD3(some(CHANNEL_THREADS + 9) & 0xffff, some(4), 8 * some(6));
+	record->word[3] = CHANNEL_WORD3(some(CHANNEL_THREADS + 9) & 0xffff, 8 * some(6)) |
+			  any() % 2 * CHANNEL_NEXT;
 	record->word[0] = CHANNEL_WORD0(kind, some(16)) | (u64)CHANNEL_LAP(place) << 56;
 }
 
