@@ -445,7 +445,7 @@ static void let_run(struct session *s, u32 ms)
 /* Everything out of the target, every thread free. */
 static int let_go(struct session *s, struct err *err)
 {
-	u32 nap = DETACH_NAP_MS, spent = 0;
+	u32 nap = DETACH_NAP_MS, spent = 0, tries = 0;
 	int ret = 0;
 	pid_t child;
 
@@ -464,8 +464,12 @@ static int let_go(struct session *s, struct err *err)
 		ret = probes_remove(s->image->probes, err);
 		if (ret != -EAGAIN && ret != -EBUSY)
 			break;
-		let_run(s, nap);
-		/* On a busy machine a thread may not have had a CPU in so short a time. */
+		/*
+		 * One that is about to get a signal can make no system calls for us; on a busy machine it
+		 * may always have the next one by then. So each second time it only gets that, and
+		 * is stopped where it begins to handle it. Nor may it have had a CPU in a short time.
+		 */
+		let_run(s, tries++ % 2 ? nap : 0);
 		spent += nap;
 		nap = nap * 2 > DETACH_NAP_MAX_MS ? DETACH_NAP_MAX_MS : nap * 2;
 	}

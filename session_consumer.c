@@ -80,6 +80,7 @@ static void read_all(struct consumer *c, u64 *stuck_since)
 		while (__atomic_load_n(&c->wanted, __ATOMIC_ACQUIRE))
 			sched_yield();
 		n = read_batch(c);
+		__atomic_fetch_add(&c->applied, n, __ATOMIC_RELAXED);
 		if (n)
 			*stuck_since = 0;
 	} while (n == BATCH && !__atomic_load_n(&c->stop, __ATOMIC_ACQUIRE));
@@ -124,9 +125,10 @@ static void *look_out(void *arg)
 			ring_reader_beat(c->reader);
 		if (waiting > BEHIND)
 			background_raise(&c->background);
-		else
+		else if (!__atomic_load_n(&c->wanted, __ATOMIC_ACQUIRE))
 			background_lower(&c->background);
-		nap.tv_nsec = next_nap(nap.tv_nsec, waiting);
+		nap.tv_nsec = next_nap(nap.tv_nsec,
+				       __atomic_exchange_n(&c->applied, 0, __ATOMIC_RELAXED));
 		nanosleep(&nap, NULL);
 	}
 	return NULL;

@@ -23,7 +23,8 @@ struct consumer {
 	pthread_mutex_t lock;
 	bool running;
 	bool stop;
-	u32 wanted; /* the control thread waits for the lock */
+	u32 wanted;  /* the control thread waits for the lock */
+	u32 applied; /* records, since the lookout last looked */
 	struct ring_reader *reader;
 };
 

@@ -329,6 +329,11 @@ static void record(struct channel *channel, const struct agent_frame *f, uint64_
 			  f->size, 0, CHANNEL_WORD3(thread, sp));
 		return;
 	}
+	/* Not worth a walk. */
+	if (agent_is_stalled(channel) && agent_is_full(channel)) {
+		agent_lost(channel, CHANNEL_LOSS_FULL);
+		return;
+	}
 	if (sampled && f->part == AGENT_OLD)
 		block = 0;
 	/* Before anybody else can know of the block. */

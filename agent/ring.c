@@ -20,29 +20,14 @@ static inline uint64_t cycles(void)
 	return (uint64_t)high << 32 | low;
 }
 
-/* Whether somebody has waited for a second since the last heartbeat. */
-static int is_stalled(const struct channel *channel)
-{
-	uint64_t stalled = __atomic_load_n(&channel->stalled, __ATOMIC_RELAXED);
-
-	return stalled && stalled == __atomic_load_n(&channel->heartbeat, __ATOMIC_RELAXED) + 1;
-}
-
-static int is_full(const struct channel *channel)
-{
-	return __atomic_load_n(&channel->head, __ATOMIC_RELAXED) -
-		       __atomic_load_n(&channel->tail, __ATOMIC_RELAXED) >=
-	       1ULL << CHANNEL_RING_BITS;
-}
-
 /* Until there is room: 0; -1 if there will be none. */
 static int wait_for_room(struct channel *channel)
 {
 	uint64_t heartbeat = __atomic_load_n(&channel->heartbeat, __ATOMIC_RELAXED), now;
 	uint64_t start = cycles();
 
-	while (is_full(channel)) {
-		if (is_stalled(channel))
+	while (agent_is_full(channel)) {
+		if (agent_is_stalled(channel))
 			return -1;
 		for (int i = 0; i < SPINS; i++)
 			__asm__ volatile("pause");

@@ -4,6 +4,7 @@
  * address space of 1 << CHANNEL_RANGE_SHIFT bytes. A span is one word, so that
  * threads that write and read an entry at the same time need not agree on more.
  */
+#include "agent/ring.h"
 #include "agent/walk_state.h"
 
 uint64_t agent_ask(uint64_t question, uint64_t argument) __attribute__((visibility("hidden")));
@@ -45,6 +46,9 @@ __attribute__((noinline, cold)) uint64_t agent_span_search(struct channel *chann
 	/* Asked before, in vain: that is remembered for a page. */
 	if (span && CHANNEL_SPAN_SIZE(span) == 0 &&
 	    CHANNEL_SPAN_LOW(span) == CHANNEL_SPAN_LOW(CHANNEL_SPAN(address, 0)))
+		return 0;
+	/* Nobody would answer, and who stops for an answer may wait for ever, or die. */
+	if (agent_is_stalled(channel))
 		return 0;
 	span = ask(address);
 	__atomic_store_n(entry, span, __ATOMIC_RELAXED);

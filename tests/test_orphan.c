@@ -199,6 +199,32 @@ START_TEST(both_killed)
 }
 END_TEST
 
+/*
+ * Nobody has read for long: no thread asks any more whether its stack may be read, which would
+ * kill it if it has blocked SIGTRAP.
+ */
+START_TEST(new_threads_of_an_orphan)
+{
+	struct target target;
+	struct memattach m;
+	char *before;
+
+	orphans_adopt();
+	target_start(&target, WORDS("staller"), NULL);
+	before = orphans_image(&target);
+	memattach_attach(&m, target.pid, NULL);
+	target_ask(&target, "pairs 1000", "calls 2000");
+	kill_both(&m);
+	orphans_forget(&m);
+	/* More than the ring has records. */
+	target_ask(&target, "pairs 199000", "calls 400000");
+	target_ask(&target, "thread 1000", "calls 402000");
+	memattach_visits(&target, "pairs 1000", "calls 404000");
+	assert_same_image(before, orphans_image(&target));
+	target_end(&target);
+}
+END_TEST
+
 /* The guardian is killed at whatever it is doing by then; the next memattach finds what is left. */
 START_TEST(both_killed_at_any_moment)
 {
@@ -307,8 +333,10 @@ static void add(TCase *tcase, enum probe_mode mode)
 	tcase_add_loop_test(tcase, both_killed, 0, 4);
 	tcase_add_test(tcase, both_killed_at_any_moment);
 	tcase_add_test(tcase, remnants_on_the_stack);
-	if (mode == PROBE_JUMP)
+	if (mode == PROBE_JUMP) {
 		tcase_add_test(tcase, a_call_that_lasts);
+		tcase_add_test(tcase, new_threads_of_an_orphan);
+	}
 }
 
 Suite *orphan_suite(void)
