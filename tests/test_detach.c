@@ -7,7 +7,11 @@
 #include "tests/run_memattach.h"
 #include "tests/suites.h"
 
+#ifdef __SANITIZE_ADDRESS__
+#define VISITS 6
+#else
 #define VISITS 20
+#endif
 
 static const char *const programs[] = {"hot_bare", "hot_musl"};
 
