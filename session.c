@@ -469,7 +469,11 @@ static int let_go(struct session *s, struct err *err)
 		 * may always have the next one by then. So each second time it only gets that, and
 		 * is stopped where it begins to handle it. Nor may it have had a CPU in a short time.
 		 */
-		let_run(s, tries++ % 2 ? nap : 0);
+		if (tries++ % 2 == 0) {
+			let_run(s, 0);
+			continue;
+		}
+		let_run(s, nap);
 		spent += nap;
 		nap = nap * 2 > DETACH_NAP_MAX_MS ? DETACH_NAP_MAX_MS : nap * 2;
 	}
