@@ -60,9 +60,7 @@ static int clear_thread(struct probes *probes, struct thread *thread)
 		probes_undo_trap(probes, thread);
 		ret = move_out(probes, thread);
 	}
-	probes->host.enter(probes->host.ctx);
 	probes_thread_gone(probes, thread);
-	probes->host.leave(probes->host.ctx);
 	return ret == -ESRCH ? 0 : ret;
 }
 
@@ -193,6 +191,9 @@ int probes_remove(struct probes *probes, struct err *err)
 		return 0;
 	if (first)
 		err_sys(err, -first, "cannot take all breakpoints out of the target");
+	/* Nobody completes a record while all are stopped: who reads must not wait for one. */
+	probes_stopped(probes);
+	probes->host.enter(probes->host.ctx);
 	for (u32 i = threads_count(threads); i-- > 0;) {
 		thread = threads_at(threads, i);
 		ret = clear_thread(probes, thread);
@@ -203,6 +204,7 @@ int probes_remove(struct probes *probes, struct err *err)
 				thread->tid);
 		}
 	}
+	probes->host.leave(probes->host.ctx);
 	if (first || !areas_any(probes->areas))
 		return first;
 	ret = somebody_inside(probes, &inside);

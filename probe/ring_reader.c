@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "base/clock.h"
 #include "base/hash.h"
@@ -18,8 +19,10 @@
 /* And so many ahead a record is fetched: the target's core has it. */
 #define FETCH 64
 
-/* How long to wait for a record that is being written. */
-#define DRAIN_NS 20000000ULL
+/* How long to wait for a record that is being written, and after what time its thread is given our CPU. */
+#define DRAIN_NS      20000000ULL
+#define DRAIN_SPIN_NS 20000ULL
+#define DRAIN_NAP_NS  50000
 
 /* And how long for all of them: several times what a full ring takes. */
 #define DRAIN_ALL_NS 1000000000ULL
@@ -284,6 +287,7 @@ u32 ring_reader_read(struct ring_reader *r, u32 max)
 bool ring_reader_drain(struct ring_reader *r)
 {
 	u64 end = __atomic_load_n(&r->channel->head, __ATOMIC_ACQUIRE), stuck = 0, start;
+	const struct timespec nap = {.tv_nsec = DRAIN_NAP_NS};
 
 	/* What cannot be was not written by the agent. */
 	if (end - r->tail > RING_SIZE)
@@ -303,6 +307,8 @@ bool ring_reader_drain(struct ring_reader *r)
 			stuck = clock_ns();
 		else if (clock_ns() - stuck > DRAIN_NS)
 			return false;
+		else if (clock_ns() - stuck > DRAIN_SPIN_NS)
+			nanosleep(&nap, NULL);
 	}
 	return true;
 }
