@@ -49,6 +49,7 @@ struct removal {
 	size_t known_n, known_cap;
 	bool wants_unwinder; /* a scan has found what a walk may deny */
 	bool tried_unwinder;
+	bool seized; /* once before */
 };
 
 static void nap(u32 ms)
@@ -314,8 +315,10 @@ static int remove_once(struct removal *r, u32 patience_ms, struct err *err)
 	while (patience_ms-- > 0 && proc_status_read(&status, r->pid, NULL) == 0 && status.tracer)
 		nap(1);
 	tracee = tracee_seize(r->pid, err);
+	/* A thread that waits in the kernel since the last time is still ours. */
 	if (!tracee)
-		return -ESRCH;
+		return r->seized && err->code == EPERM ? -EAGAIN : -ESRCH;
+	r->seized = true;
 	ret = remove_stopped(r, tracee, err);
 	release_newborns(tracee);
 	tracee_detach(tracee);
@@ -359,12 +362,12 @@ static int remove_all(struct removal *r, const struct proc_mem *mem, u32 patienc
 		if (!is_anything_left(r, mem))
 			return 0;
 	}
-	if (ret == -EAGAIN)
-		return err_set(
-			err, EBUSY,
-			"a thread of process %d still needs memory of a memattach that was killed",
-			(int)r->pid);
-	return ret;
+	if (ret != -EAGAIN)
+		return ret;
+	err_reset(err);
+	return err_set(err, EBUSY,
+		       "a thread of process %d still needs memory of an earlier memattach",
+		       (int)r->pid);
 }
 
 static int remove_from(pid_t pid, const struct leftovers_of *of, const struct proc_mem *mem,
