@@ -6,7 +6,6 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-#include "proc/cgroup.h"
 #include "proc/slurp.h"
 
 u64 available_parse(const char *text)
@@ -29,19 +28,25 @@ static u64 of_machine(void)
 	return bytes ? bytes : (u64)sysconf(_SC_PHYS_PAGES) * (u64)sysconf(_SC_PAGESIZE);
 }
 
+u64 available_within(u64 machine, const struct cgroup_memory *cgroup, u64 address_space)
+{
+	u64 bytes = machine;
+	u64 used = cgroup->usage - (cgroup->cache < cgroup->usage ? cgroup->cache : cgroup->usage);
+
+	if (cgroup->limit && used >= cgroup->limit)
+		return 0;
+	if (cgroup->limit && cgroup->limit - used < bytes)
+		bytes = cgroup->limit - used;
+	return address_space < bytes ? address_space : bytes;
+}
+
 u64 available_memory(void)
 {
-	u64 bytes = of_machine(), used;
 	struct cgroup_memory cgroup;
 	struct rlimit limit;
 
 	cgroup_read(&cgroup, getpid());
-	used = cgroup.usage - (cgroup.cache < cgroup.usage ? cgroup.cache : cgroup.usage);
-	if (cgroup.limit && used >= cgroup.limit)
-		return 0;
-	if (cgroup.limit && cgroup.limit - used < bytes)
-		bytes = cgroup.limit - used;
-	if (getrlimit(RLIMIT_AS, &limit) == 0 && limit.rlim_cur < bytes)
-		bytes = limit.rlim_cur;
-	return bytes;
+	if (getrlimit(RLIMIT_AS, &limit))
+		limit.rlim_cur = RLIM_INFINITY;
+	return available_within(of_machine(), &cgroup, limit.rlim_cur);
 }

@@ -369,6 +369,33 @@ START_TEST(available)
 }
 END_TEST
 
+/* Page cache is given up before anything is killed; usage may be past the limit already. */
+START_TEST(available_in_a_cgroup)
+{
+	static const struct {
+		struct cgroup_memory cgroup;
+		u64 address_space, left;
+	} cases[] = {
+		{{0, 0, 0}, RLIM_INFINITY, 1000},
+		{{0, 900, 100}, RLIM_INFINITY, 1000},
+		{{500, 200, 0}, RLIM_INFINITY, 300},
+		{{500, 200, 50}, RLIM_INFINITY, 350},
+		{{500, 200, 300}, RLIM_INFINITY, 500},
+		{{5000, 200, 0}, RLIM_INFINITY, 1000},
+		{{500, 500, 0}, RLIM_INFINITY, 0},
+		{{500, 600, 50}, RLIM_INFINITY, 0},
+		{{500, 600, 150}, RLIM_INFINITY, 50},
+		{{500, 200, 0}, 299, 299},
+		{{0, 0, 0}, 700, 700},
+	};
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
+		ck_assert_msg(available_within(1000, &cases[i].cgroup, cases[i].address_space) ==
+				      cases[i].left,
+			      "case %zu", i);
+}
+END_TEST
+
 START_TEST(cgroup_limits_v2)
 {
 	char top[] = "/tmp/memattach-test-XXXXXX", a[64], b[64];
@@ -483,6 +510,7 @@ Suite *usage_suite(void)
 	tcase_add_test(tcase, cgroup_mounts);
 	tcase_add_test(tcase, cgroup_directories);
 	tcase_add_test(tcase, available);
+	tcase_add_test(tcase, available_in_a_cgroup);
 	tcase_add_test(tcase, cgroup_limits_v2);
 	tcase_add_test(tcase, cgroup_limits_v1);
 	tcase_add_test(tcase, units_for_people);
