@@ -18,6 +18,7 @@
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -305,6 +306,14 @@ static void *wait_limited(void *arg)
 	return NULL;
 }
 
+/* After a stop the kernel makes some of them again under another number. */
+static bool sits_in(const struct call *call, const char *text)
+{
+	long number = text[0] >= '0' && text[0] <= '9' ? atol(text) : -1;
+
+	return number == call->number || number == SYS_restart_syscall;
+}
+
 /* Until the kernel says that the thread sits in its system call. */
 static void await_call(const struct call *call)
 {
@@ -324,7 +333,7 @@ static void await_call(const struct call *call)
 		}
 		if (n > 0) {
 			text[n] = '\0';
-			if (text[0] >= '0' && text[0] <= '9' && atol(text) == call->number)
+			if (sits_in(call, text))
 				return;
 		}
 		nanosleep(&pause, NULL);
@@ -406,6 +415,21 @@ static void finish_timed(void)
 	say("right");
 }
 
+/*
+ * Ends a wait that no data ended: by a signal, and by another one where the first one's handler
+ * ran before the call was made again, as it can after a detach.
+ */
+static void wake_call(const struct call *call)
+{
+	const int signal = call->wait == wait_sigwaitinfo ? SIGRTMIN + 5 : SIGUSR1;
+	struct timespec pause = {.tv_nsec = 1000000};
+
+	do {
+		pthread_kill(call->thread, signal);
+		nanosleep(&pause, NULL);
+	} while (pthread_tryjoin_np(call->thread, NULL) != 0);
+}
+
 static void wake(void)
 {
 	struct sembuf up = {.sem_op = 1};
@@ -423,14 +447,8 @@ static void wake(void)
 	syscall(SYS_futex, &futex_word, FUTEX_WAKE_PRIVATE, 100);
 	semop(semaphores, &up, 1);
 	msgsnd(queue, &message, 1, 0);
-	for (size_t i = 0; i < ENDLESS; i++) {
-		/* Those that another one's data did not reach. */
-		if (endless[i].wait == wait_sigwaitinfo)
-			pthread_kill(endless[i].thread, SIGRTMIN + 5);
-		else
-			pthread_kill(endless[i].thread, SIGUSR1);
-		pthread_join(endless[i].thread, NULL);
-	}
+	for (size_t i = 0; i < ENDLESS; i++)
+		wake_call(&endless[i]);
 	close(fd);
 	say("woken");
 }
