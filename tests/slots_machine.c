@@ -12,6 +12,7 @@
  *	home + 0x600	pointers: to the callee, to exit 1
  *	home + 0x1000	the stack, up to 0x2000
  */
+#include "tests/in_loops.h"
 #include "tests/slots_machine.h"
 
 #include <check.h>
@@ -212,14 +213,14 @@ void slots_compare(const char *name, const u8 *slot, size_t length, u32 flags)
 	memcpy(slots_slot, slot, length);
 	slots_execute(&in, &got, slots_slot);
 	for (int i = 0; i < 16; i++)
-		ck_assert_msg(expected.r[i] == got.r[i], "%s: register %d is %#lx, not %#lx", name,
-			      i, (unsigned long)got.r[i], (unsigned long)expected.r[i]);
-	ck_assert_msg(expected.flags == got.flags, "%s: flags %#lx, not %#lx", name,
-		      (unsigned long)got.flags, (unsigned long)expected.flags);
-	ck_assert_msg(expected.exit == got.exit, "%s: exit %lu, not %lu", name,
-		      (unsigned long)got.exit, (unsigned long)expected.exit);
-	ck_assert_msg(memcmp(&expected, &got, sizeof(got)) == 0, "%s: vector registers differ",
-		      name);
-	ck_assert_msg(memcmp(expected_memory, slots_home, SLOTS_HOME) == 0,
-		      "%s: memory or stack differ", name);
+		assert_in_loop_msg(expected.r[i] == got.r[i], "%s: register %d is %#lx, not %#lx",
+				   name, i, (unsigned long)got.r[i], (unsigned long)expected.r[i]);
+	assert_in_loop_msg(expected.flags == got.flags, "%s: flags %#lx, not %#lx", name,
+			   (unsigned long)got.flags, (unsigned long)expected.flags);
+	assert_in_loop_msg(expected.exit == got.exit, "%s: exit %lu, not %lu", name,
+			   (unsigned long)got.exit, (unsigned long)expected.exit);
+	assert_in_loop_msg(memcmp(&expected, &got, sizeof(got)) == 0, "%s: vector registers differ",
+			   name);
+	assert_in_loop_msg(memcmp(expected_memory, slots_home, SLOTS_HOME) == 0,
+			   "%s: memory or stack differ", name);
 }
