@@ -92,6 +92,11 @@ hot_musl.sources := hot.c $(talk)
 hot_musl.cc      := musl-gcc
 TARGETS += libbare.so hot_bare hot_musl
 
+# Is hard to leave.
+stays.sources := stays.c $(talk)
+stays.flags   := -fno-builtin
+TARGETS += stays
+
 # Counts its calls.
 staller.sources := staller.c $(talk)
 staller.flags   := -fno-builtin

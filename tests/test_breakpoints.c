@@ -104,12 +104,40 @@ START_TEST(child_is_cleaned)
 }
 END_TEST
 
+/* A thread may be about to return to a slot that was given back: it is used again last of all. */
+START_TEST(slots_are_used_again_late)
+{
+	struct family f;
+	u64 first, second, slot;
+	u32 others = 0;
+
+	family_start(&f);
+	first = areas_take_slot(f.areas, f.address);
+	second = areas_take_slot(f.areas, f.address);
+	ck_assert_uint_ne(first, 0);
+	ck_assert_uint_ne(second, 0);
+	areas_give_slot(f.areas, second);
+	areas_give_slot(f.areas, first);
+	while ((slot = areas_take_slot(f.areas, f.address)) != second) {
+		ck_assert_uint_ne(slot, 0);
+		ck_assert_uint_ne(slot, first);
+		others++;
+	}
+	/* All of them: the breakpoint has one. */
+	ck_assert_uint_eq(others, AGENT_SLOT_COUNT - 3);
+	ck_assert_uint_eq(areas_take_slot(f.areas, f.address), first);
+	ck_assert_uint_eq(areas_take_slot(f.areas, f.address), 0);
+	family_end(&f);
+}
+END_TEST
+
 Suite *breakpoints_suite(void)
 {
 	Suite *suite = suite_create("breakpoints");
 	TCase *tcase = tcase_create("breakpoints");
 
 	tcase_add_test(tcase, child_is_cleaned);
+	tcase_add_test(tcase, slots_are_used_again_late);
 	suite_add_tcase(suite, tcase);
 	return suite;
 }

@@ -231,6 +231,23 @@ START_TEST(signals)
 }
 END_TEST
 
+/* Whether a call is a part of another one is read from that one's stack, which may be gone. */
+START_TEST(stack_that_is_gone)
+{
+	struct memattach m;
+	struct target target;
+
+	memattach_probe_by("jump");
+	target_start(&target, WORDS("stays"), NULL);
+	memattach_attach(&m, target.pid, WORDS("-s", "512K"));
+	target_ask(&target, "gone 20", "gone");
+	memattach_stop(&m);
+	memattach_cleanup(&m);
+	target_ask(&target, "gone 1", "gone");
+	target_end(&target);
+}
+END_TEST
+
 Suite *sampling_suite(void)
 {
 	Suite *suite = suite_create("sampling");
@@ -240,6 +257,7 @@ Suite *sampling_suite(void)
 	tcase_add_loop_test(tcase, estimates_agree_with_the_truth, 0, TARGETS * MEANS * MODES);
 	tcase_add_loop_test(tcase, launched, 0, MEANS * MODES);
 	tcase_add_loop_test(tcase, signals, 0, MODES);
+	tcase_add_test(tcase, stack_that_is_gone);
 	suite_add_tcase(suite, tcase);
 	return suite;
 }
