@@ -5,10 +5,12 @@
  * there, and so does their parent; also when memattach and its guardian are dead.
  */
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 
 #include "tests/process_image.h"
+#include "tests/rounds.h"
 #include "tests/run_memattach.h"
 #include "tests/suites.h"
 
@@ -32,21 +34,22 @@ END_TEST
 START_TEST(born_in_a_signal_handler)
 {
 	struct target target;
-	char *before;
+	char *before, children[32];
 
 	memattach_probe_by(modes[_i]);
 	target_start(&target, WORDS("fork_within"), NULL);
+	snprintf(children, sizeof(children), "signal %d", ROUNDS(_i ? 300 : 100));
 	/* The handler of the signals is there from now on. */
 	target_ask(&target, "signal 1", "forked");
 	before = process_image(target.pid, false);
-	memattach_visits(&target, "signal 300", "forked");
+	memattach_visits(&target, children, "forked");
 	assert_same_image(before, process_image(target.pid, false));
 	target_ask(&target, "signal 3", "forked");
 	target_end(&target);
 }
 END_TEST
 
-#define ROUNDS 15
+#define VISITS 15
 
 /* Breakpoints come, become jumps and go between a child's birth and when it is cleaned. */
 START_TEST(born_while_memattach_comes_and_goes)
@@ -56,7 +59,7 @@ START_TEST(born_while_memattach_comes_and_goes)
 	memattach_probe_by(modes[_i]);
 	target_start(&target, WORDS("fork_within"), NULL);
 	target_say(&target, "signal 4000");
-	for (int i = 0; i < ROUNDS; i++)
+	for (int i = 0; i < ROUNDS(VISITS); i++)
 		memattach_visits(&target, NULL, NULL);
 	ck_assert_str_eq(target_hear(&target), "forked");
 	target_end(&target);

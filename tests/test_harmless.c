@@ -10,6 +10,7 @@
 #include "tests/capture_query.h"
 #include "tests/process_image.h"
 #include "tests/probe_modes.h"
+#include "tests/rounds.h"
 #include "tests/run_memattach.h"
 #include "tests/suites.h"
 
@@ -18,7 +19,7 @@ START_TEST(cycles_on_busy_threads)
 {
 	struct target target;
 	struct memattach m;
-	int cycles = atoi(by_mode("160", "60"));
+	int cycles = ROUNDS(atoi(by_mode("120", "40")));
 	char *before;
 
 	target_start(&target, WORDS("exact", by_mode("8", "16")), NULL);
@@ -408,7 +409,7 @@ static void spin(long microseconds)
 /* The target is killed at some moment of attach: memattach says so, and does not hang or crash. */
 START_TEST(target_killed_at_any_moment)
 {
-	for (int i = 0; i < MOMENTS; i++) {
+	for (int i = 0; i < MOMENTS; i += ROUNDS_STEP) {
 		struct target target;
 		struct memattach m;
 		int status;
@@ -444,7 +445,7 @@ START_TEST(memattach_ended_at_any_moment)
 	target_ask(&target, "run 2000", "done");
 	before = process_image(target.pid, false);
 	target_ask(&target, "start", "started");
-	for (int i = 0; i < MOMENTS; i++) {
+	for (int i = 0; i < MOMENTS; i += ROUNDS_STEP) {
 		struct memattach m;
 		int status;
 

@@ -18,15 +18,12 @@
 #include "tests/orphans.h"
 #include "tests/probe_modes.h"
 #include "tests/process_image.h"
+#include "tests/rounds.h"
 #include "tests/suites.h"
 
-/* In all: PROBE_MODES_RUN * ROUNDS * KILLS. */
-#ifdef __SANITIZE_ADDRESS__
-#define ROUNDS 1
-#else
-#define ROUNDS 5
-#endif
-#define KILLS 20
+/* In all: PROBE_MODES_RUN * TARGETS * KILLS. */
+#define TARGETS 5
+#define KILLS   ROUNDS(20)
 
 /* How many beginnings and ends of system calls there are about, on a busy target. */
 #define CALLS_OF_ATTACH   1200
@@ -148,7 +145,7 @@ END_TEST
 static void add(TCase *tcase, enum probe_mode mode)
 {
 	(void)mode;
-	tcase_add_loop_test(tcase, killed, 0, ROUNDS);
+	tcase_add_loop_test(tcase, killed, 0, TARGETS);
 }
 
 Suite *kill9_suite(void)

@@ -16,6 +16,7 @@
 #include "tests/forked.h"
 #include "tests/kill_at_call.h"
 #include "tests/process_image.h"
+#include "tests/rounds.h"
 #include "tests/suites.h"
 
 /* struct sigaction of the kernel. */
@@ -432,7 +433,7 @@ START_TEST(tracer_killed_in_mid_call)
 
 	target_start(&target, WORDS("attach_spin", "3"), NULL);
 	mask = strdup(status_field(target.pid, "SigBlk"));
-	for (u32 round = 0; deaths < 200; round++) {
+	for (u32 round = 0; deaths < ROUNDS(200); round++) {
 		ck_assert_uint_lt(round, 100);
 		for (n = 1; kill_tracer(target.pid, round % 4, n); n++) {
 			deaths++;
@@ -455,7 +456,7 @@ END_TEST
 START_TEST(tracer_killed_in_blocked_thread)
 {
 	struct target target;
-	unsigned int step = 5;
+	unsigned int step = 13 * ROUNDS_STEP;
 
 	target_start(&target, WORDS("blocked"), NULL);
 	for (u32 thread = 0; thread < 13; thread++) {

@@ -6,6 +6,7 @@
 
 #include "tests/capture_query.h"
 #include "tests/probe_modes.h"
+#include "tests/rounds.h"
 #include "tests/run_memattach.h"
 #include "tests/suites.h"
 
@@ -70,7 +71,7 @@ START_TEST(attached_again_and_again)
 	target_start(&target, WORDS("exact", "2"), NULL);
 	target_ask(&target, "start", "started");
 	target_ask(&target, "churn on", "churned 0");
-	for (int i = 0; i < 20; i++) {
+	for (int i = 0; i < ROUNDS(20); i++) {
 		memattach_visits(&target, NULL, NULL);
 		target_ask(&target, "progress 100", "progressed");
 	}
