@@ -48,6 +48,19 @@ static int move_out(struct probes *probes, struct thread *thread)
 	}
 }
 
+/* With all threads stopped: the books are only waited for where something has to be written there. */
+static void forget_calls(struct probes *probes, struct thread *thread)
+{
+	const struct calls *calls = thread->calls;
+	bool open = calls && calls->n;
+
+	if (open)
+		probes->host.enter(probes->host.ctx);
+	probes_thread_gone(probes, thread);
+	if (open)
+		probes->host.leave(probes->host.ctx);
+}
+
 static int clear_thread(struct probes *probes, struct thread *thread)
 {
 	int ret;
@@ -60,7 +73,7 @@ static int clear_thread(struct probes *probes, struct thread *thread)
 		probes_undo_trap(probes, thread);
 		ret = move_out(probes, thread);
 	}
-	probes_thread_gone(probes, thread);
+	forget_calls(probes, thread);
 	return ret == -ESRCH ? 0 : ret;
 }
 
@@ -193,7 +206,6 @@ int probes_remove(struct probes *probes, struct err *err)
 		err_sys(err, -first, "cannot take all breakpoints out of the target");
 	/* Nobody completes a record while all are stopped: who reads must not wait for one. */
 	probes_stopped(probes);
-	probes->host.enter(probes->host.ctx);
 	for (u32 i = threads_count(threads); i-- > 0;) {
 		thread = threads_at(threads, i);
 		ret = clear_thread(probes, thread);
@@ -204,7 +216,6 @@ int probes_remove(struct probes *probes, struct err *err)
 				thread->tid);
 		}
 	}
-	probes->host.leave(probes->host.ctx);
 	if (first || !areas_any(probes->areas))
 		return first;
 	ret = somebody_inside(probes, &inside);
