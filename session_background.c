@@ -1,13 +1,21 @@
 // SPDX-License-Identifier: MIT
 #include "session_background.h"
 
+#include <errno.h>
 #include <sched.h>
 #include <string.h>
+#include <sys/resource.h>
 
 #include "base/clock.h"
 
 /* A busy machine is one for longer than this; each try costs the ring an eighth of its room. */
 #define RAISED_NS 200000000ULL
+
+/*
+ * By so much it is nicer to us than to others once it is raised: then threads of the target wait
+ * for it, which take a CPU's time for that.
+ */
+#define PREFERENCE 10
 
 #define SMALL_STACK (256UL << 10)
 
@@ -50,6 +58,16 @@ static bool can_come_back(void)
 
 	return background_start_small(&thread, try_the_way_back, &possible) == 0 &&
 	       pthread_join(thread, NULL) == 0 && possible;
+}
+
+void background_prefer(void)
+{
+	int nice;
+
+	errno = 0;
+	nice = getpriority(PRIO_PROCESS, 0);
+	if (!errno && sched_getscheduler(0) == SCHED_OTHER)
+		setpriority(PRIO_PROCESS, 0, nice - PREFERENCE);
 }
 
 void background_init(struct background *b)

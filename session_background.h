@@ -28,6 +28,12 @@ void background_init(struct background *background);
  */
 void background_begin(struct background *background, pthread_t thread);
 
+/*
+ * For the thread itself, before: once it is raised it goes before threads of the same policy, if
+ * that is permitted (CAP_SYS_NICE).
+ */
+void background_prefer(void);
+
 /* It falls behind, or somebody waits for it. */
 void background_raise(struct background *background);
 

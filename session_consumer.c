@@ -93,6 +93,7 @@ static void *work(void *arg)
 	struct consumer *c = arg;
 	u64 stuck_since = 0;
 
+	background_prefer();
 	while (!__atomic_load_n(&c->stop, __ATOMIC_ACQUIRE)) {
 		read_all(c, &stuck_since);
 		while (sem_wait(&c->work))

@@ -7,7 +7,7 @@
 #
 # Workloads: A A0 A4 B C D E, see bench/workloads.sh. Columns: native full sample trap heaptrack massif.
 
-BENCH_PROGRAMS := $(addprefix $(BUILD)/bench/,bare_int3 hold ledger pair pairs pairs_lean ping threads)
+BENCH_PROGRAMS := $(addprefix $(BUILD)/bench/,bare_int3 busy hold ledger pair pairs pairs_lean ping threads)
 PARTS          ?= speed pause memory trap report ledger
 
 # As the variables of a distribution's package build have it.

@@ -2,7 +2,7 @@
 # shellcheck shell=bash
 #
 # How long a process stands still when memattach attaches and when it detaches, as seen from
-# inside (threads.c) and by a client (ping.c): the longest gap in a window in which that
+# inside (threads.c, busy.c) and by a client (ping.c): the longest gap in a window in which that
 # happens, less the longest gap in a window of the same length in which nothing does. A third
 # window, in which memattach attaches to another process, shows how much of it is nothing but
 # memattach's use of the CPU while it prepares. redis-server has another turn with -s, and
@@ -106,6 +106,9 @@ bench_pause() {
 	target_start "$build/bench/threads" 200
 	pause_rounds "$target" threads "${redis[1]}"
 	target_end
+	target_start "$build/bench/busy"
+	pause_rounds "$target" busy "${redis[1]}"
+	target_end
 	redis_end_all
 	pause_heaptrack
 	heading "Pause of redis-server, as a client that pings sees it (medians of $PAUSE_ROUNDS)"
@@ -121,4 +124,6 @@ bench_pause() {
 	fi
 	heading "Pause of 200 threads, the longest of any (medians of $PAUSE_ROUNDS)"
 	pause_rows threads 20
+	heading "Pause of a thread that allocates all the time (medians of $PAUSE_ROUNDS)"
+	pause_rows busy 5
 }
