@@ -9,12 +9,25 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "base/hash.h"
 #include "base/vec.h"
 #include "probe/jump_x86_64.h"
 
 /* The longest prologue: its last instruction may begin at byte 4. */
 #define CODE_MAX (AGENT_JUMP - 1 + INSTRUCTION_MAX)
+
+/*
+ * Those of modules that have been unloaded, for children that were born before that and are
+ * cleaned after it. That is soon: a child stops before its first instruction.
+ */
+#define GONE_MAX 256
+#define GONE_NS  10000000000ULL
+
+struct gone {
+	struct breakpoint breakpoint;
+	u64 since; /* clock_ns; 0: none */
+};
 
 struct breakpoints {
 	struct tracee *tracee;
@@ -24,6 +37,8 @@ struct breakpoints {
 	size_t unplanted;
 	u32 *by_address; /* index + 1; 0: empty */
 	u32 mask;
+	struct gone *gone; /* GONE_MAX, NULL: none so far */
+	size_t gone_next;  /* the place that has the oldest */
 };
 
 struct breakpoints *breakpoints_create(struct tracee *tracee, struct areas *areas, struct err *err)
@@ -52,6 +67,7 @@ void breakpoints_destroy(struct breakpoints *b)
 		return;
 	free(b->items);
 	free(b->by_address);
+	free(b->gone);
 	free(b);
 }
 
@@ -220,6 +236,17 @@ int breakpoints_plant(struct breakpoints *b, struct err *err)
 	return 0;
 }
 
+static void note_gone(struct breakpoints *b, const struct breakpoint *bp)
+{
+	if (!b->gone)
+		b->gone = calloc(GONE_MAX, sizeof(*b->gone));
+	/* Without memory such a child keeps it. */
+	if (!b->gone)
+		return;
+	b->gone[b->gone_next] = (struct gone){*bp, clock_ns()};
+	b->gone_next = (b->gone_next + 1) % GONE_MAX;
+}
+
 void breakpoints_forget_module(struct breakpoints *b, u32 module)
 {
 	size_t kept = 0;
@@ -229,6 +256,7 @@ void breakpoints_forget_module(struct breakpoints *b, u32 module)
 			b->items[kept++] = b->items[i];
 			continue;
 		}
+		note_gone(b, &b->items[i]);
 		areas_give_slot(b->areas, b->items[i].slot);
 		b->unplanted -= needs_planting(&b->items[i]);
 	}
@@ -241,6 +269,9 @@ void breakpoints_forget_module(struct breakpoints *b, u32 module)
 void breakpoints_forget_all(struct breakpoints *b)
 {
 	b->n = b->unplanted = 0;
+	free(b->gone);
+	b->gone = NULL;
+	b->gone_next = 0;
 	index_all(b);
 }
 
@@ -301,9 +332,40 @@ int breakpoints_lift(const struct breakpoints *b, const struct proc_mem *mem)
 	return first;
 }
 
+/* What is behind its first byte is what the module had there. */
+static bool is_whole(const struct breakpoint *bp, const struct proc_mem *mem)
+{
+	u8 now[PROLOGUE_DISPLACED];
+	size_t n = bp->displaced;
+
+	return n <= BREAKPOINT_LENGTH ||
+	       (n <= sizeof(now) && proc_mem_read(mem, bp->address, now, n) == (ssize_t)n &&
+		memcmp(now + BREAKPOINT_LENGTH, bp->original + BREAKPOINT_LENGTH,
+		       n - BREAKPOINT_LENGTH) == 0);
+}
+
+/* The child may have been born without the module, and have something else in its place. */
+static int lift_gone(const struct breakpoints *b, const struct proc_mem *mem)
+{
+	u64 now = clock_ns();
+	int first = 0;
+
+	for (size_t i = 0; b->gone && i < GONE_MAX; i++) {
+		const struct gone *gone = &b->gone[i];
+		int ret = gone->since && now - gone->since < GONE_NS
+				  ? lift_one(&gone->breakpoint, mem, true,
+					     is_whole(&gone->breakpoint, mem))
+				  : 0;
+
+		if (ret && !first)
+			first = ret;
+	}
+	return first;
+}
+
 int breakpoints_lift_child(const struct breakpoints *b, const struct proc_mem *mem)
 {
-	int first = 0;
+	int first = 0, gone;
 
 	for (size_t i = 0; i < b->n; i++) {
 		int ret = lift_one(&b->items[i], mem, true, true);
@@ -311,7 +373,9 @@ int breakpoints_lift_child(const struct breakpoints *b, const struct proc_mem *m
 		if (ret && !first)
 			first = ret;
 	}
-	return first;
+	/* Where another module is now, its own have been taken out by then. */
+	gone = lift_gone(b, mem);
+	return first ? first : gone;
 }
 
 /* One step with everybody else standing still and the original byte in place. */

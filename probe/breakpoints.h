@@ -86,7 +86,7 @@ int breakpoints_lift(const struct breakpoints *breakpoints, const struct proc_me
 
 /*
  * The same in a forked child, which has what there was when it was born: since then the
- * parent's breakpoints may have become jumps, or have been retired.
+ * parent's breakpoints may have become jumps, have been retired, or be gone with their module.
  */
 int breakpoints_lift_child(const struct breakpoints *breakpoints, const struct proc_mem *mem);
 

@@ -104,6 +104,38 @@ START_TEST(child_is_cleaned)
 }
 END_TEST
 
+/* The module was unloaded between the child's birth and its first stop. */
+START_TEST(child_of_before_an_unload_is_cleaned)
+{
+	static const u8 trap = BREAKPOINT_BYTE,
+			foreign[] = {BREAKPOINT_BYTE, 0x90, 0x90, 0x90, 0x90};
+	struct breakpoint bp;
+	struct family f;
+	u8 jump[AGENT_JUMP], now[AGENT_JUMP];
+
+	family_start(&f);
+	bp = *breakpoints_find(f.breakpoints, f.address);
+	ck_assert(jump_encode(jump, f.address, bp.slot + AGENT_SLOT_STUB));
+	breakpoints_note_jump(f.breakpoints, breakpoints_find(f.breakpoints, f.address));
+	breakpoints_forget_module(f.breakpoints, bp.module);
+	ck_assert_ptr_null(breakpoints_find(f.breakpoints, f.address));
+	assert_cleaned(&f, &trap, 1);
+	assert_cleaned(&f, jump, sizeof(jump));
+	/* Another module's. */
+	ck_assert_int_eq(proc_mem_write(&f.of_child, f.address, foreign, sizeof(foreign)), 0);
+	ck_assert_int_eq(breakpoints_lift_child(f.breakpoints, &f.of_child), 0);
+	ck_assert_int_eq(proc_mem_read(&f.of_child, f.address, now, sizeof(now)), sizeof(now));
+	ck_assert_mem_eq(now, foreign, sizeof(now));
+	/* An address space that is gone has none. */
+	breakpoints_forget_all(f.breakpoints);
+	ck_assert_int_eq(proc_mem_write(&f.of_child, f.address, jump, sizeof(jump)), 0);
+	ck_assert_int_eq(breakpoints_lift_child(f.breakpoints, &f.of_child), 0);
+	ck_assert_int_eq(proc_mem_read(&f.of_child, f.address, now, sizeof(now)), sizeof(now));
+	ck_assert_mem_eq(now, jump, sizeof(now));
+	family_end(&f);
+}
+END_TEST
+
 /* A thread may be about to return to a slot that was given back: it is used again last of all. */
 START_TEST(slots_are_used_again_late)
 {
@@ -137,6 +169,7 @@ Suite *breakpoints_suite(void)
 	TCase *tcase = tcase_create("breakpoints");
 
 	tcase_add_test(tcase, child_is_cleaned);
+	tcase_add_test(tcase, child_of_before_an_unload_is_cleaned);
 	tcase_add_test(tcase, slots_are_used_again_late);
 	suite_add_tcase(suite, tcase);
 	return suite;

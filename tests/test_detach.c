@@ -81,28 +81,6 @@ START_TEST(for_long)
 }
 END_TEST
 
-static const char *const probe_modes[] = {"trap", "jump"};
-
-/* A thread that is about to get a signal cannot make system calls for us, and this one always is. */
-START_TEST(in_a_storm_of_signals)
-{
-	struct target target;
-	char *before;
-
-	memattach_probe_by(probe_modes[_i]);
-	target_start(&target, WORDS("stays"), NULL);
-	target_ask(&target, "storm", "storm");
-	target_ask(&target, "go", "calm");
-	before = process_image(target.pid, false);
-	target_ask(&target, "storm", "storm");
-	for (int i = 0; i < 5; i++)
-		memattach_visits(&target, NULL, NULL);
-	target_ask(&target, "go", "calm");
-	assert_same_image(before, process_image(target.pid, false));
-	target_end(&target);
-}
-END_TEST
-
 Suite *detach_suite(void)
 {
 	Suite *suite = suite_create("detach");
@@ -111,7 +89,6 @@ Suite *detach_suite(void)
 	tcase_set_timeout(tcase, 120);
 	tcase_add_loop_test(tcase, in_the_allocator, 0, 2);
 	tcase_add_loop_test(tcase, for_long, 0, 2);
-	tcase_add_loop_test(tcase, in_a_storm_of_signals, 0, 2);
 	suite_add_tcase(suite, tcase);
 	return suite;
 }
