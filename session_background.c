@@ -60,14 +60,15 @@ static bool can_come_back(void)
 	       pthread_join(thread, NULL) == 0 && possible;
 }
 
-void background_prefer(void)
+/* For when it is raised; if that is permitted, and nobody has made us nicer than others. */
+static void prefer(pid_t tid)
 {
 	int nice;
 
 	errno = 0;
-	nice = getpriority(PRIO_PROCESS, 0);
-	if (!errno && sched_getscheduler(0) == SCHED_OTHER)
-		setpriority(PRIO_PROCESS, 0, nice - PREFERENCE);
+	nice = getpriority(PRIO_PROCESS, (id_t)tid);
+	if (!errno && nice <= 0)
+		setpriority(PRIO_PROCESS, (id_t)tid, nice - PREFERENCE);
 }
 
 void background_init(struct background *b)
@@ -76,7 +77,7 @@ void background_init(struct background *b)
 	pthread_mutex_init(&b->lock, NULL);
 }
 
-void background_begin(struct background *b, pthread_t thread)
+void background_begin(struct background *b, pthread_t thread, pid_t tid)
 {
 	bool possible = can_come_back();
 
@@ -84,6 +85,8 @@ void background_begin(struct background *b, pthread_t thread)
 	b->thread = thread;
 	b->raised = false;
 	b->active = possible && !b->ended && set_policy(thread, SCHED_IDLE);
+	if (b->active)
+		prefer(tid);
 	pthread_mutex_unlock(&b->lock);
 }
 

@@ -23,16 +23,11 @@ struct background {
 void background_init(struct background *background);
 
 /*
- * Another thread is in the background from now on; unless the kernel would not let it come
- * back from there, or we run under a policy that somebody has chosen for us.
+ * Another thread, with that number, is in the background from now on, and goes before others (nice
+ * -10, where permitted) whenever it is raised; unless the kernel would not let it come back from
+ * there, or we run under a policy that somebody has chosen for us.
  */
-void background_begin(struct background *background, pthread_t thread);
-
-/*
- * For the thread itself, before: once it is raised it goes before threads of the same policy, if
- * that is permitted (CAP_SYS_NICE).
- */
-void background_prefer(void);
+void background_begin(struct background *background, pthread_t thread, pid_t tid);
 
 /* It falls behind, or somebody waits for it. */
 void background_raise(struct background *background);

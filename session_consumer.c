@@ -14,6 +14,7 @@
 #include <signal.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "base/clock.h"
 
@@ -93,7 +94,7 @@ static void *work(void *arg)
 	struct consumer *c = arg;
 	u64 stuck_since = 0;
 
-	background_prefer();
+	__atomic_store_n(&c->worker_tid, gettid(), __ATOMIC_RELEASE);
 	while (!__atomic_load_n(&c->stop, __ATOMIC_ACQUIRE)) {
 		read_all(c, &stuck_since);
 		while (sem_wait(&c->work))
@@ -114,8 +115,11 @@ static void *look_out(void *arg)
 {
 	struct consumer *c = arg;
 	struct timespec nap = {.tv_nsec = NAP_MIN};
+	pid_t tid;
 
-	background_begin(&c->background, c->worker);
+	while (!(tid = __atomic_load_n(&c->worker_tid, __ATOMIC_ACQUIRE)))
+		sched_yield();
+	background_begin(&c->background, c->worker, tid);
 	while (!__atomic_load_n(&c->stop, __ATOMIC_ACQUIRE)) {
 		u32 waiting = ring_reader_waiting(c->reader);
 
@@ -150,6 +154,7 @@ int consumer_start(struct consumer *c, struct ring_reader *reader, struct err *e
 
 	c->reader = reader;
 	c->stop = false;
+	c->worker_tid = 0;
 	background_init(&c->background);
 	if (sem_init(&c->work, 0, 0))
 		return err_sys(err, errno, "cannot make a semaphore");

@@ -18,6 +18,7 @@
  */
 struct consumer {
 	pthread_t worker, lookout;
+	pid_t worker_tid;             /* 0: it has not begun */
 	struct background background; /* how the worker is scheduled */
 	sem_t work;                   /* there is some, or it is to stop */
 	pthread_mutex_t lock;

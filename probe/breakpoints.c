@@ -21,12 +21,11 @@
  * Those of modules that have been unloaded, for children that were born before that and are
  * cleaned after it. That is soon: a child stops before its first instruction.
  */
-#define GONE_MAX 256
-#define GONE_NS  10000000000ULL
+#define GONE_NS 10000000000ULL
 
 struct gone {
 	struct breakpoint breakpoint;
-	u64 since; /* clock_ns; 0: none */
+	u64 since; /* clock_ns */
 };
 
 struct breakpoints {
@@ -37,8 +36,8 @@ struct breakpoints {
 	size_t unplanted;
 	u32 *by_address; /* index + 1; 0: empty */
 	u32 mask;
-	struct gone *gone; /* GONE_MAX, NULL: none so far */
-	size_t gone_next;  /* the place that has the oldest */
+	struct gone *gone;
+	size_t gone_n, gone_cap;
 };
 
 struct breakpoints *breakpoints_create(struct tracee *tracee, struct areas *areas, struct err *err)
@@ -238,19 +237,28 @@ int breakpoints_plant(struct breakpoints *b, struct err *err)
 
 static void note_gone(struct breakpoints *b, const struct breakpoint *bp)
 {
-	if (!b->gone)
-		b->gone = calloc(GONE_MAX, sizeof(*b->gone));
 	/* Without memory such a child keeps it. */
-	if (!b->gone)
-		return;
-	b->gone[b->gone_next] = (struct gone){*bp, clock_ns()};
-	b->gone_next = (b->gone_next + 1) % GONE_MAX;
+	if (bp->displaced >= AGENT_JUMP &&
+	    vec_reserve((void **)&b->gone, &b->gone_cap, b->gone_n + 1, sizeof(*b->gone)) == 0)
+		b->gone[b->gone_n++] = (struct gone){*bp, clock_ns()};
+}
+
+static void drop_old_gone(struct breakpoints *b)
+{
+	u64 now = clock_ns();
+	size_t kept = 0;
+
+	for (size_t i = 0; i < b->gone_n; i++)
+		if (now - b->gone[i].since < GONE_NS)
+			b->gone[kept++] = b->gone[i];
+	b->gone_n = kept;
 }
 
 void breakpoints_forget_module(struct breakpoints *b, u32 module)
 {
 	size_t kept = 0;
 
+	drop_old_gone(b);
 	for (size_t i = 0; i < b->n; i++) {
 		if (b->items[i].module != module) {
 			b->items[kept++] = b->items[i];
@@ -269,9 +277,7 @@ void breakpoints_forget_module(struct breakpoints *b, u32 module)
 void breakpoints_forget_all(struct breakpoints *b)
 {
 	b->n = b->unplanted = 0;
-	free(b->gone);
-	b->gone = NULL;
-	b->gone_next = 0;
+	b->gone_n = 0;
 	index_all(b);
 }
 
@@ -332,29 +338,29 @@ int breakpoints_lift(const struct breakpoints *b, const struct proc_mem *mem)
 	return first;
 }
 
-/* What is behind its first byte is what the module had there. */
+/*
+ * What is behind its first byte is what the module had there. Of less than a jump's bytes that
+ * would not tell: the child may have been born without the module, and have anything there.
+ */
 static bool is_whole(const struct breakpoint *bp, const struct proc_mem *mem)
 {
-	u8 now[PROLOGUE_DISPLACED];
-	size_t n = bp->displaced;
+	u8 now[AGENT_JUMP];
 
-	return n <= BREAKPOINT_LENGTH ||
-	       (n <= sizeof(now) && proc_mem_read(mem, bp->address, now, n) == (ssize_t)n &&
-		memcmp(now + BREAKPOINT_LENGTH, bp->original + BREAKPOINT_LENGTH,
-		       n - BREAKPOINT_LENGTH) == 0);
+	return bp->displaced >= AGENT_JUMP &&
+	       proc_mem_read(mem, bp->address, now, sizeof(now)) == (ssize_t)sizeof(now) &&
+	       memcmp(now + BREAKPOINT_LENGTH, bp->original + BREAKPOINT_LENGTH,
+		      sizeof(now) - BREAKPOINT_LENGTH) == 0;
 }
 
-/* The child may have been born without the module, and have something else in its place. */
 static int lift_gone(const struct breakpoints *b, const struct proc_mem *mem)
 {
 	u64 now = clock_ns();
 	int first = 0;
 
-	for (size_t i = 0; b->gone && i < GONE_MAX; i++) {
-		const struct gone *gone = &b->gone[i];
-		int ret = gone->since && now - gone->since < GONE_NS
-				  ? lift_one(&gone->breakpoint, mem, true,
-					     is_whole(&gone->breakpoint, mem))
+	for (size_t i = 0; i < b->gone_n; i++) {
+		const struct breakpoint *bp = &b->gone[i].breakpoint;
+		int ret = now - b->gone[i].since < GONE_NS
+				  ? lift_one(bp, mem, true, is_whole(bp, mem))
 				  : 0;
 
 		if (ret && !first)
@@ -365,7 +371,8 @@ static int lift_gone(const struct breakpoints *b, const struct proc_mem *mem)
 
 int breakpoints_lift_child(const struct breakpoints *b, const struct proc_mem *mem)
 {
-	int first = 0, gone;
+	/* First, since another module may have a breakpoint at such a place by now. */
+	int first = lift_gone(b, mem);
 
 	for (size_t i = 0; i < b->n; i++) {
 		int ret = lift_one(&b->items[i], mem, true, true);
@@ -373,9 +380,7 @@ int breakpoints_lift_child(const struct breakpoints *b, const struct proc_mem *m
 		if (ret && !first)
 			first = ret;
 	}
-	/* Where another module is now, its own have been taken out by then. */
-	gone = lift_gone(b, mem);
-	return first ? first : gone;
+	return first;
 }
 
 /* One step with everybody else standing still and the original byte in place. */

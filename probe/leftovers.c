@@ -49,7 +49,6 @@ struct removal {
 	size_t known_n, known_cap;
 	bool wants_unwinder; /* a scan has found what a walk may deny */
 	bool tried_unwinder;
-	bool seized; /* once before */
 };
 
 static void nap(u32 ms)
@@ -315,14 +314,15 @@ static int remove_once(struct removal *r, u32 patience_ms, struct err *err)
 	while (patience_ms-- > 0 && proc_status_read(&status, r->pid, NULL) == 0 && status.tracer)
 		nap(1);
 	tracee = tracee_seize(r->pid, err);
-	/* A thread that waits in the kernel since the last time is still ours. */
 	if (!tracee)
-		return r->seized && err->code == EPERM ? -EAGAIN : -ESRCH;
-	r->seized = true;
+		return -ESRCH;
 	ret = remove_stopped(r, tracee, err);
 	release_newborns(tracee);
 	tracee_detach(tracee);
 	tracee_detach_late(tracee);
+	/* One that waits in the kernel stays ours until we end, and nobody would look at it the next time. */
+	if (ret == -EAGAIN && threads_count(tracee_threads(tracee)))
+		ret = -EBUSY;
 	tracee_destroy(tracee);
 	return ret;
 }
@@ -351,6 +351,7 @@ static int remove_all(struct removal *r, const struct proc_mem *mem, u32 patienc
 
 	/* A thread that has to run on first gets a moment without a tracer: signals that are due reach it. */
 	for (;;) {
+		err_reset(err);
 		ret = remove_once(r, patience_ms, err);
 		if (ret != -EAGAIN || spent >= PATIENCE_MS)
 			break;
@@ -362,7 +363,7 @@ static int remove_all(struct removal *r, const struct proc_mem *mem, u32 patienc
 		if (!is_anything_left(r, mem))
 			return 0;
 	}
-	if (ret != -EAGAIN)
+	if (ret != -EAGAIN && ret != -EBUSY)
 		return ret;
 	err_reset(err);
 	return err_set(err, EBUSY,

@@ -52,12 +52,14 @@ static int move_out(struct probes *probes, struct thread *thread)
 static void forget_calls(struct probes *probes, struct thread *thread)
 {
 	const struct calls *calls = thread->calls;
-	bool open = calls && calls->n;
+	bool taken = false;
 
-	if (open)
+	for (u32 i = 0; calls && i < calls->n; i++)
+		taken |= calls->items[i].taken;
+	if (taken)
 		probes->host.enter(probes->host.ctx);
 	probes_thread_gone(probes, thread);
-	if (open)
+	if (taken)
 		probes->host.leave(probes->host.ctx);
 }
 

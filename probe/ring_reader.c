@@ -196,6 +196,8 @@ static void apply(struct ring_reader *r, const u64 *word)
 		.size = word[1],
 	};
 
+	if (kind == CHANNEL_VOID)
+		return;
 	if (kind == CHANNEL_FREE) {
 		freed(r, &event, word);
 		return;
@@ -328,7 +330,9 @@ bool ring_reader_is_behind(const struct ring_reader *r)
 
 void ring_reader_skip(struct ring_reader *r)
 {
-	if (__atomic_load_n(&r->channel->head, __ATOMIC_ACQUIRE) == r->tail)
+	/* It may have been completed meanwhile. */
+	if (__atomic_load_n(&r->channel->head, __ATOMIC_ACQUIRE) == r->tail ||
+	    ring_reader_read(r, 1))
 		return;
 	r->tail++;
 	show_tail(r);

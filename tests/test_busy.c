@@ -14,7 +14,6 @@
 #include "base/types.h"
 #include "tests/capture_query.h"
 #include "tests/forked.h"
-#include "tests/process_image.h"
 #include "tests/run_memattach.h"
 #include "tests/suites.h"
 
@@ -108,37 +107,6 @@ START_TEST(nothing_is_lost)
 }
 END_TEST
 
-static const char *const modes[] = {"trap", "jump"};
-
-/*
- * A thread that is about to get a signal cannot make system calls for us, and this one always is
- * by the time that memattach looks at it.
- */
-START_TEST(leaves_in_a_storm)
-{
-	struct forked spinners[SPINNERS];
-	struct target target;
-	char *before;
-
-	stay_on_one_cpu();
-	memattach_probe_by(modes[_i]);
-	target_start(&target, WORDS("stays"), NULL);
-	target_ask(&target, "storm", "storm");
-	target_ask(&target, "go", "calm");
-	before = process_image(target.pid, false);
-	for (int i = 0; i < SPINNERS; i++)
-		forked_start(&spinners[i], spin, NULL);
-	target_ask(&target, "storm", "storm");
-	for (int i = 0; i < 3; i++)
-		memattach_visits(&target, NULL, NULL);
-	for (int i = 0; i < SPINNERS; i++)
-		forked_end(&spinners[i]);
-	target_ask(&target, "go", "calm");
-	assert_same_image(before, process_image(target.pid, false));
-	target_end(&target);
-}
-END_TEST
-
 /* More than the ring has records. */
 #define MANY 300000
 
@@ -193,7 +161,6 @@ Suite *busy_suite(void)
 
 	tcase_set_timeout(tcase, 120);
 	tcase_add_test(tcase, nothing_is_lost);
-	tcase_add_loop_test(tcase, leaves_in_a_storm, 0, 2);
 	tcase_add_test(tcase, stopped);
 	suite_add_tcase(suite, tcase);
 	return suite;

@@ -47,7 +47,7 @@ static void fails_with(struct memattach *m, const char *reason)
 	memattach_cleanup(m);
 }
 
-static const char *const places[] = {"inside", "handler"};
+static const char *const places[] = {"inside", "handler", "elsewhere"};
 
 /* For longer than memattach waits: what the thread needs is left to it, until the next visit. */
 START_TEST(for_long)
@@ -81,6 +81,28 @@ START_TEST(for_long)
 }
 END_TEST
 
+static const char *const probe_modes[] = {"trap", "jump"};
+
+/* The next signal is always there already: it goes between each two calls that we make. */
+START_TEST(in_a_storm_of_signals)
+{
+	struct target target;
+	char *before;
+
+	memattach_probe_by(probe_modes[_i]);
+	target_start(&target, WORDS("stays"), NULL);
+	target_ask(&target, "storm", "storm");
+	target_ask(&target, "go", "calm");
+	before = process_image(target.pid, false);
+	target_ask(&target, "storm", "storm");
+	for (int i = 0; i < 5; i++)
+		memattach_visits(&target, NULL, NULL);
+	target_ask(&target, "go", "calm");
+	assert_same_image(before, process_image(target.pid, false));
+	target_end(&target);
+}
+END_TEST
+
 Suite *detach_suite(void)
 {
 	Suite *suite = suite_create("detach");
@@ -88,7 +110,8 @@ Suite *detach_suite(void)
 
 	tcase_set_timeout(tcase, 120);
 	tcase_add_loop_test(tcase, in_the_allocator, 0, 2);
-	tcase_add_loop_test(tcase, for_long, 0, 2);
+	tcase_add_loop_test(tcase, for_long, 0, 3);
+	tcase_add_loop_test(tcase, in_a_storm_of_signals, 0, 2);
 	suite_add_tcase(suite, tcase);
 	return suite;
 }

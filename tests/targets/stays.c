@@ -6,6 +6,7 @@
  *			until the next line				-> "outside"
  *	handler		the same in a signal handler with a stack of its own, which
  *			has interrupted je_malloc and waits for a vfork child
+ *	elsewhere	the same in another thread than the main one
  *	storm		is about to get the next signal, always		-> "storm"
  *			until the next line				-> "calm"
  *	gone N		N times leaves je_malloc by longjmp, on a stack that is unmapped then,
@@ -95,7 +96,7 @@ static void *idle(void *arg)
 	return arg;
 }
 
-static void in_handler(void)
+static void *in_handler(void *arg)
 {
 	static pthread_t other;
 	static char memory[16 * PAGE] __attribute__((aligned(PAGE)));
@@ -110,7 +111,15 @@ static void in_handler(void)
 	raises = 1;
 	allocate(1);
 	raises = 0;
-	say("outside");
+	return arg;
+}
+
+static void elsewhere(void)
+{
+	pthread_t thread;
+
+	if (pthread_create(&thread, NULL, in_handler, NULL) || pthread_join(thread, NULL))
+		hurt("no thread");
 }
 
 /* Blocked here, it comes as soon as this returns: nothing else of the thread ever runs. */
@@ -119,7 +128,7 @@ static void raise_again(int sig)
 	struct pollfd in = {.fd = STDIN_FILENO, .events = POLLIN};
 
 	free(malloc(10));
-	if (poll(&in, 1, 0) == 0)
+	if (poll(&in, 1, 0) <= 0)
 		raise(sig);
 }
 
@@ -182,7 +191,11 @@ int main(void)
 		if (after(line, "inside")) {
 			inside();
 		} else if (after(line, "handler")) {
-			in_handler();
+			in_handler(NULL);
+			say("outside");
+		} else if (after(line, "elsewhere")) {
+			elsewhere();
+			say("outside");
 		} else if (after(line, "storm")) {
 			storm();
 		} else if ((rest = after(line, "gone"))) {
