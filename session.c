@@ -161,6 +161,7 @@ static void snapshot(struct session *s, enum session_reason reason)
 		return;
 	}
 	s->wanted = false;
+	consumer_settle(&s->image->consumer);
 	consumer_enter(&s->image->consumer);
 	image_note_losses(s->image);
 	if (records_fork(s->records, s->image, reason, ++s->snapshots,

@@ -120,6 +120,7 @@ static void *look_out(void *arg)
 	while (!(tid = __atomic_load_n(&c->worker_tid, __ATOMIC_ACQUIRE)))
 		sched_yield();
 	background_begin(&c->background, c->worker, tid);
+	__atomic_store_n(&c->settled, true, __ATOMIC_RELEASE);
 	while (!__atomic_load_n(&c->stop, __ATOMIC_ACQUIRE)) {
 		u32 waiting = ring_reader_waiting(c->reader);
 
@@ -155,6 +156,7 @@ int consumer_start(struct consumer *c, struct ring_reader *reader, struct err *e
 	c->reader = reader;
 	c->stop = false;
 	c->worker_tid = 0;
+	c->settled = false;
 	background_init(&c->background);
 	if (sem_init(&c->work, 0, 0))
 		return err_sys(err, errno, "cannot make a semaphore");
@@ -174,6 +176,12 @@ int consumer_start(struct consumer *c, struct ring_reader *reader, struct err *e
 	}
 	c->running = true;
 	return 0;
+}
+
+void consumer_settle(const struct consumer *c)
+{
+	while (c->running && !__atomic_load_n(&c->settled, __ATOMIC_ACQUIRE))
+		sched_yield();
 }
 
 void consumer_enter(struct consumer *c)

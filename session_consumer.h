@@ -23,6 +23,7 @@ struct consumer {
 	sem_t work;                   /* there is some, or it is to stop */
 	pthread_mutex_t lock;
 	bool running;
+	bool settled; /* no thread of ours is being made, or ends */
 	bool stop;
 	u32 wanted;  /* the control thread waits for the lock */
 	u32 applied; /* records, since the lookout last looked */
@@ -33,6 +34,12 @@ void consumer_init(struct consumer *consumer);
 
 /* Starts it on a reader, which is borrowed. 0 or -errno with err filled. */
 int consumer_start(struct consumer *consumer, struct ring_reader *reader, struct err *err);
+
+/*
+ * Until its threads have begun their work. Before a fork: a thread that is just being made, or ends,
+ * may hold locks that the child would wait for (an allocator's that knows of no forks, as ASan's).
+ */
+void consumer_settle(const struct consumer *consumer);
 
 /*
  * Takes the lock, with everything applied that had been recorded until then. Not
