@@ -16,6 +16,7 @@
  */
 #include <poll.h>
 #include <pthread.h>
+#include <sched.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -114,12 +115,23 @@ static void *in_handler(void *arg)
 	return arg;
 }
 
+static pid_t handler_tid;
+
+static void *in_handler_there(void *arg)
+{
+	handler_tid = gettid();
+	return in_handler(arg);
+}
+
 static void elsewhere(void)
 {
 	pthread_t thread;
 
-	if (pthread_create(&thread, NULL, in_handler, NULL) || pthread_join(thread, NULL))
+	if (pthread_create(&thread, NULL, in_handler_there, NULL) || pthread_join(thread, NULL))
 		hurt("no thread");
+	/* Until it is gone from /proc, too. */
+	while (tgkill(getpid(), handler_tid, 0) == 0)
+		sched_yield();
 }
 
 /* Blocked here, it comes as soon as this returns: nothing else of the thread ever runs. */
