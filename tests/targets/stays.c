@@ -90,8 +90,11 @@ static void wait_for_vfork(int sig)
 		hurt("no child");
 }
 
+static volatile int idles;
+
 static void *idle(void *arg)
 {
+	idles = 1;
 	for (;;)
 		pause();
 	return arg;
@@ -107,6 +110,9 @@ static void *in_handler(void *arg)
 	/* One that can make system calls for memattach meanwhile. */
 	if (!other && pthread_create(&other, NULL, idle, NULL))
 		hurt("no thread");
+	/* It begins with all signals blocked. */
+	while (!idles)
+		sched_yield();
 	sigaltstack(&stack, NULL);
 	sigaction(SIGUSR1, &action, NULL);
 	raises = 1;
