@@ -155,13 +155,10 @@ static void snapshot(struct session *s, enum session_reason reason)
 
 	if (s->loading)
 		return;
-	if (s->reporter) {
-		s->wanted = true;
-		s->wanted_reason = reason;
+	s->wanted = s->reporter || !consumer_is_settled(&s->image->consumer);
+	s->wanted_reason = reason;
+	if (s->wanted)
 		return;
-	}
-	s->wanted = false;
-	consumer_settle(&s->image->consumer);
 	consumer_enter(&s->image->consumer);
 	image_note_losses(s->image);
 	if (records_fork(s->records, s->image, reason, ++s->snapshots,

@@ -178,10 +178,9 @@ int consumer_start(struct consumer *c, struct ring_reader *reader, struct err *e
 	return 0;
 }
 
-void consumer_settle(const struct consumer *c)
+bool consumer_is_settled(const struct consumer *c)
 {
-	while (c->running && !__atomic_load_n(&c->settled, __ATOMIC_ACQUIRE))
-		sched_yield();
+	return !c->running || __atomic_load_n(&c->settled, __ATOMIC_ACQUIRE);
 }
 
 void consumer_enter(struct consumer *c)

@@ -36,10 +36,11 @@ void consumer_init(struct consumer *consumer);
 int consumer_start(struct consumer *consumer, struct ring_reader *reader, struct err *err);
 
 /*
- * Until its threads have begun their work. Before a fork: a thread that is just being made, or ends,
- * may hold locks that the child would wait for (an allocator's that knows of no forks, as ASan's).
+ * Whether its threads have begun their work, or it has none. No fork before: a thread that is just
+ * being made, or ends, may hold locks that the child would wait for (an allocator's that knows of
+ * no forks, as ASan's).
  */
-void consumer_settle(const struct consumer *consumer);
+bool consumer_is_settled(const struct consumer *consumer);
 
 /*
  * Takes the lock, with everything applied that had been recorded until then. Not

@@ -235,9 +235,12 @@ int breakpoints_plant(struct breakpoints *b, struct err *err)
 	return 0;
 }
 
+/*
+ * For children that were born before. Without memory they keep it, and so with less than a jump's
+ * bytes displaced: they would not tell whose code it is there.
+ */
 static void note_gone(struct breakpoints *b, const struct breakpoint *bp)
 {
-	/* Without memory such a child keeps it. */
 	if (bp->displaced >= AGENT_JUMP &&
 	    vec_reserve((void **)&b->gone, &b->gone_cap, b->gone_n + 1, sizeof(*b->gone)) == 0)
 		b->gone[b->gone_n++] = (struct gone){*bp, clock_ns()};
@@ -339,15 +342,14 @@ int breakpoints_lift(const struct breakpoints *b, const struct proc_mem *mem)
 }
 
 /*
- * What is behind its first byte is what the module had there. Of less than a jump's bytes that
- * would not tell: the child may have been born without the module, and have anything there.
+ * What is behind its first byte is what the module had there: the child may have been born
+ * without the module, and have anything in its place.
  */
 static bool is_whole(const struct breakpoint *bp, const struct proc_mem *mem)
 {
 	u8 now[AGENT_JUMP];
 
-	return bp->displaced >= AGENT_JUMP &&
-	       proc_mem_read(mem, bp->address, now, sizeof(now)) == (ssize_t)sizeof(now) &&
+	return proc_mem_read(mem, bp->address, now, sizeof(now)) == (ssize_t)sizeof(now) &&
 	       memcmp(now + BREAKPOINT_LENGTH, bp->original + BREAKPOINT_LENGTH,
 		      sizeof(now) - BREAKPOINT_LENGTH) == 0;
 }

@@ -305,6 +305,15 @@ static void release_newborns(struct tracee *tracee)
 		tracee_release(child);
 }
 
+/* One that waits in the kernel stays ours until we end, and nobody would look at it the next time. */
+static bool stays_ours(struct threads *threads)
+{
+	for (u32 i = 0; i < threads_count(threads); i++)
+		if (!threads_at(threads, i)->exiting)
+			return true;
+	return false;
+}
+
 static int remove_once(struct removal *r, u32 patience_ms, struct err *err)
 {
 	struct proc_status status;
@@ -320,8 +329,7 @@ static int remove_once(struct removal *r, u32 patience_ms, struct err *err)
 	release_newborns(tracee);
 	tracee_detach(tracee);
 	tracee_detach_late(tracee);
-	/* One that waits in the kernel stays ours until we end, and nobody would look at it the next time. */
-	if (ret == -EAGAIN && threads_count(tracee_threads(tracee)))
+	if (ret == -EAGAIN && stays_ours(tracee_threads(tracee)))
 		ret = -EBUSY;
 	tracee_destroy(tracee);
 	return ret;

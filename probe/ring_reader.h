@@ -38,7 +38,10 @@ u32 ring_reader_waiting(const struct ring_reader *reader);
 /* Whether there are many records behind one that is not complete. */
 bool ring_reader_is_behind(const struct ring_reader *reader);
 
-/* Passes over the record that it stops at: nobody will complete it. */
+/*
+ * Passes over the record that it stops at: nobody will complete it. One that has been
+ * completed meanwhile is read.
+ */
 void ring_reader_skip(struct ring_reader *reader);
 
 /*

@@ -76,12 +76,24 @@ static void assert_cleaned(struct family *f, const u8 *born_with, size_t n)
 	ck_assert_mem_eq(now, f->original, sizeof(now));
 }
 
+/* Somebody else's code stays. */
+static void assert_left_alone(struct family *f, const u8 *born_with, size_t n)
+{
+	u8 now[AGENT_JUMP];
+
+	ck_assert_uint_le(n, sizeof(now));
+	ck_assert_int_eq(proc_mem_write(&f->of_child, f->address, born_with, n), 0);
+	ck_assert_int_eq(breakpoints_lift_child(f->breakpoints, &f->of_child), 0);
+	ck_assert_int_eq(proc_mem_read(&f->of_child, f->address, now, n), (ssize_t)n);
+	ck_assert_mem_eq(now, born_with, n);
+}
+
 START_TEST(child_is_cleaned)
 {
 	static const u8 trap = BREAKPOINT_BYTE, foreign[] = {0x90, 0x90, 0x90, 0x90, 0x90};
 	struct breakpoint *bp;
 	struct family f;
-	u8 jump[AGENT_JUMP], now[AGENT_JUMP];
+	u8 jump[AGENT_JUMP];
 
 	family_start(&f);
 	bp = breakpoints_find(f.breakpoints, f.address);
@@ -95,11 +107,7 @@ START_TEST(child_is_cleaned)
 	ck_assert_int_eq(breakpoints_retire(f.breakpoints, bp), 0);
 	assert_cleaned(&f, &trap, 1);
 	assert_cleaned(&f, jump, sizeof(jump));
-	/* Somebody else's code stays. */
-	ck_assert_int_eq(proc_mem_write(&f.of_child, f.address, foreign, sizeof(foreign)), 0);
-	ck_assert_int_eq(breakpoints_lift_child(f.breakpoints, &f.of_child), 0);
-	ck_assert_int_eq(proc_mem_read(&f.of_child, f.address, now, sizeof(now)), sizeof(now));
-	ck_assert_mem_eq(now, foreign, sizeof(now));
+	assert_left_alone(&f, foreign, sizeof(foreign));
 	family_end(&f);
 }
 END_TEST
@@ -111,7 +119,7 @@ START_TEST(child_of_before_an_unload_is_cleaned)
 			foreign[] = {BREAKPOINT_BYTE, 0x90, 0x90, 0x90, 0x90};
 	struct breakpoint bp;
 	struct family f;
-	u8 jump[AGENT_JUMP], now[AGENT_JUMP];
+	u8 jump[AGENT_JUMP];
 
 	family_start(&f);
 	bp = *breakpoints_find(f.breakpoints, f.address);
@@ -122,16 +130,10 @@ START_TEST(child_of_before_an_unload_is_cleaned)
 	assert_cleaned(&f, &trap, 1);
 	assert_cleaned(&f, jump, sizeof(jump));
 	/* Another module's. */
-	ck_assert_int_eq(proc_mem_write(&f.of_child, f.address, foreign, sizeof(foreign)), 0);
-	ck_assert_int_eq(breakpoints_lift_child(f.breakpoints, &f.of_child), 0);
-	ck_assert_int_eq(proc_mem_read(&f.of_child, f.address, now, sizeof(now)), sizeof(now));
-	ck_assert_mem_eq(now, foreign, sizeof(now));
+	assert_left_alone(&f, foreign, sizeof(foreign));
 	/* An address space that is gone has none. */
 	breakpoints_forget_all(f.breakpoints);
-	ck_assert_int_eq(proc_mem_write(&f.of_child, f.address, jump, sizeof(jump)), 0);
-	ck_assert_int_eq(breakpoints_lift_child(f.breakpoints, &f.of_child), 0);
-	ck_assert_int_eq(proc_mem_read(&f.of_child, f.address, now, sizeof(now)), sizeof(now));
-	ck_assert_mem_eq(now, jump, sizeof(now));
+	assert_left_alone(&f, jump, sizeof(jump));
 	family_end(&f);
 }
 END_TEST

@@ -10,6 +10,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 
 #include "base/types.h"
 #include "tests/capture_query.h"
@@ -37,19 +38,29 @@ static void stay_on_one_cpu(void)
 	ck_assert_int_eq(sched_setaffinity(0, sizeof(set), &set), 0);
 }
 
-/* How many threads of memattach are scheduled so. */
-static int with_policy(const struct memattach *m, int policy)
+/*
+ * How many threads of memattach are in the background. *before: how many of these would go before
+ * others, were they not.
+ */
+static int in_background(const struct memattach *m, int *before)
 {
 	char path[40];
 	struct dirent *entry;
 	int n = 0;
 	DIR *dir;
 
+	*before = 0;
 	snprintf(path, sizeof(path), "/proc/%d/task", (int)m->pid);
 	dir = opendir(path);
 	ck_assert_ptr_nonnull(dir);
-	while ((entry = readdir(dir)))
-		n += entry->d_name[0] != '.' && sched_getscheduler(atoi(entry->d_name)) == policy;
+	while ((entry = readdir(dir))) {
+		pid_t tid = atoi(entry->d_name);
+
+		if (entry->d_name[0] == '.' || sched_getscheduler(tid) != SCHED_IDLE)
+			continue;
+		n++;
+		*before += getpriority(PRIO_PROCESS, (id_t)tid) < 0;
+	}
 	closedir(dir);
 	return n;
 }
@@ -60,20 +71,25 @@ static void leave_and_return(struct forked_side *side)
 
 	forked_send(side, sched_setscheduler(0, SCHED_IDLE, &none) == 0 &&
 				  sched_setscheduler(0, SCHED_OTHER, &none) == 0);
+	forked_send(side, setpriority(PRIO_PROCESS, 0, -1) == 0);
 }
 
-/* Until one thread of it is in the background; one that may not come back from there does not go. */
+/*
+ * Until one thread of it is in the background, and would go before others, where that is permitted;
+ * one that may not come back from there does not go.
+ */
 static void await_background(const struct memattach *m)
 {
 	struct forked child;
-	int possible;
+	int possible, preferred, before;
 
 	forked_start(&child, leave_and_return, NULL);
 	possible = forked_receive(&child);
+	preferred = forked_receive(&child);
 	forked_end(&child);
 	if (!possible)
 		printf("busy: skipped: threads may not come back from SCHED_IDLE here\n");
-	while (possible && with_policy(m, SCHED_IDLE) != 1)
+	while (possible && (in_background(m, &before) != 1 || before != preferred))
 		sched_yield();
 }
 

@@ -127,6 +127,11 @@ static void put_free(u64 place, u64 address)
 	record->word[0] = CHANNEL_WORD0(CHANNEL_FREE, address) | (u64)CHANNEL_LAP(place) << 56;
 }
 
+static void put_void(u64 place)
+{
+	record_at(place)->word[0] = CHANNEL_WORD0(CHANNEL_VOID, 0) | (u64)CHANNEL_LAP(place) << 56;
+}
+
 /* Places are taken and, but for the first and the third, filled. */
 static void leave_holes(void)
 {
@@ -167,6 +172,38 @@ START_TEST(records_of_the_living_are_a_loss)
 	ck_assert(ring_reader_drain(reader));
 	assert_read();
 	ck_assert_uint_eq(losses, 2);
+}
+END_TEST
+
+/* Completed between the drain that gave up and the skip. */
+START_TEST(a_record_that_came_late_is_no_loss)
+{
+	leave_holes();
+	ck_assert(!ring_reader_drain(reader));
+	put_free(0, 0x1000);
+	ring_reader_skip(reader);
+	ck_assert_uint_eq(frees_n, 1);
+	ck_assert_uint_eq(frees[0], 0x1000);
+	ck_assert(!ring_reader_drain(reader));
+	put_free(2, 0x1002);
+	ck_assert(ring_reader_drain(reader));
+	/* Nothing is there to be skipped. */
+	ring_reader_skip(reader);
+	ck_assert_uint_eq(frees_n, 5);
+	ck_assert_uint_eq(losses, 0);
+	ck_assert_uint_eq(channel->tail, channel->head);
+}
+END_TEST
+
+/* A place that was given back is no call: the thread's last free is still its last. */
+START_TEST(void_records_are_no_calls)
+{
+	put_free(take_place(), 0x1000);
+	put_void(take_place());
+	ck_assert(ring_reader_drain(reader));
+	ck_assert_uint_eq(frees_n, 1);
+	ck_assert_uint_eq(losses, 0);
+	ck_assert_uint_eq(ring_reader_last_free(reader, 0), 0x1000);
 }
 END_TEST
 
@@ -235,6 +272,8 @@ Suite *ring_suite(void)
 	tcase_add_checked_fixture(tcase, set_up, tear_down);
 	tcase_add_test(tcase, records_of_the_dead_are_no_loss);
 	tcase_add_test(tcase, records_of_the_living_are_a_loss);
+	tcase_add_test(tcase, a_record_that_came_late_is_no_loss);
+	tcase_add_test(tcase, void_records_are_no_calls);
 	tcase_add_test(tcase, head_out_of_reach);
 	tcase_add_test(tcase, records_that_make_no_sense);
 	suite_add_tcase(suite, tcase);

@@ -231,6 +231,19 @@ START_TEST(signals)
 }
 END_TEST
 
+/* Its own allocator, without which nothing of it would be asked. */
+static void assert_probed(const struct memattach *m, const struct target *target)
+{
+	char link[40], path[300], text[340];
+	ssize_t n;
+
+	snprintf(link, sizeof(link), "/proc/%d/exe", (int)target->pid);
+	n = readlink(link, path, sizeof(path));
+	ck_assert(n > 0 && n < (ssize_t)sizeof(path));
+	snprintf(text, sizeof(text), "2 allocator functions in %.*s", (int)n, path);
+	ck_assert_msg(strstr(memattach_err(m), text) != NULL, "%s", memattach_err(m));
+}
+
 /* Whether a call is a part of another one is read from that one's stack, which may be gone. */
 START_TEST(stack_that_is_gone)
 {
@@ -240,6 +253,7 @@ START_TEST(stack_that_is_gone)
 	memattach_probe_by("jump");
 	target_start(&target, WORDS("stays"), NULL);
 	memattach_attach(&m, target.pid, WORDS("-s", "512K"));
+	assert_probed(&m, &target);
 	target_ask(&target, "gone 20", "gone");
 	memattach_stop(&m);
 	memattach_cleanup(&m);
