@@ -2,6 +2,7 @@
 /* Walks with a memo of the one before: see agent/memo.h. */
 #include "agent/memo.h"
 
+#include "agent/memo_compare.h"
 #include "agent/powers.h"
 #include "agent/send.h"
 
@@ -12,96 +13,83 @@ struct usable {
 
 static inline uint64_t slot_of(const struct agent_memo *m, uint32_t frame)
 {
-	return m->address[m->frame[frame].words - 1];
+	return m->word[m->frame[frame].words - 1].address;
 }
 
 static inline uint64_t at_of(const struct agent_memo *m, uint32_t frame)
 {
-	return m->value[m->frame[frame].words - 1];
+	return m->word[m->frame[frame].words - 1].value;
 }
 
 /* The term of how the stack ends. */
-static inline uint64_t end_term(const struct walker *w, uint64_t end)
+static inline uint64_t end_term(const struct walker *w, uint32_t end)
 {
-	return end == MEMO_OPEN ? 0 : HASH_K * hash_end(w->channel->seed, (uint32_t)end);
+	return end == MEMO_OPEN ? 0 : HASH_K * hash_end(w->channel->seed, end);
 }
 
 static inline void forget(struct agent_memo *m)
 {
-	m->frames = m->words = 0;
-	m->top = m->known_sum = 0;
+	m->frames = m->words = m->flags = 0;
+	m->top = m->slot = 0;
 	m->end = MEMO_OPEN;
+}
+
+/* The terms of the words from i up to end. */
+static inline uint64_t terms(const struct agent_memo *m, uint32_t i, uint32_t end)
+{
+	uint64_t sum = 0;
+
+	for (; i < end; i++)
+		sum += m->more[i].term;
+	return sum;
+}
+
+/* What is said of the innermost frame at the memo's beginning. */
+static inline void note_innermost(struct agent_memo *m)
+{
+	m->words = m->frames ? m->frame[m->frames - 1].words : 0;
+	m->slot = m->frames ? slot_of(m, m->frames - 1) : 0;
+	m->flags = m->frames ? m->frame[m->frames - 1].flags : 0;
 }
 
 /* Only the first n of all frames are left. */
 static inline void keep(struct agent_memo *m, uint32_t n)
 {
-	uint64_t gone = 0;
-
-	for (uint32_t i = n; i < m->frames; i++)
-		gone += m->frame[i].term;
-	m->top -= gone;
+	m->top -= terms(m, n ? m->frame[n - 1].words : 0, m->words);
 	m->frames = n;
-	m->words = n ? m->frame[n - 1].words : 0;
+	note_innermost(m);
 }
 
 /*
- * A return address, the memo's word number i, is another one than it was. If the rule
- * there is the same, as it is nearly always where a function has been called from
- * another place of the same function, then so is everything further out. 0: it is not so.
+ * The words from i on are compared, whether the cache of rules has what that takes or not. The
+ * first one that makes what comes behind it invalid; m->words: none does.
  */
-static inline int replace(struct walker *w, struct agent_memo *m, uint32_t i, uint64_t at)
+static inline uint32_t compare(struct walker *w, struct agent_memo *m, uint32_t i)
 {
-	enum unwind_row_kind kind = unwind_rule_kind(m->rule[i]);
-	uint64_t seed = w->channel->seed, change;
-	uint32_t frame = m->owner[i];
+	uint32_t last = MEMO_NO_FRAME;
 
-	if (frame == MEMO_NO_FRAME || !walk_plausible(at - 1) ||
-	    (kind != UNWIND_RSP && kind != UNWIND_RBP) || agent_rule(w, at) != m->rule[i] ||
-	    m->frame[frame].flags & MEMO_GUESSED)
-		return 0;
-	change = agent_inverses[frame] * (hash_frame(seed, at) - hash_frame(seed, m->value[i]));
-	m->frame[frame].term += change;
-	m->top += change;
-	m->value[i] = at;
-	return 1;
-}
+	for (;;) {
+		uint64_t at;
 
-/* 0: the word is as it was. */
-static inline uint64_t difference(struct walker *w, const struct agent_memo *m, uint32_t i)
-{
-	return agent_load(m->address[i], &w->faulted) ^ m->value[i];
-}
-
-/* The first word from i on that makes what comes behind it invalid; end: none does. */
-static inline __attribute__((always_inline)) uint32_t
-compare(struct walker *w, struct agent_memo *m, uint32_t i, uint32_t end)
-{
-	while (i < end) {
-		uint64_t changed;
-
-		/* Four at a time: most of them are as they were. */
-		while (end - i >= 4 && !(difference(w, m, i) | difference(w, m, i + 1) |
-					 difference(w, m, i + 2) | difference(w, m, i + 3)))
-			i += 4;
-		if (i == end)
-			break;
-		changed = difference(w, m, i);
-		if (changed && !replace(w, m, i, changed ^ m->value[i]))
-			break;
-		i++;
+		i = memo_compare(w->channel, w->key, m, i, &w->faulted);
+		if (i >= m->words || i == last || m->more[i].rule == MEMO_FIXED)
+			return i;
+		/* Now the cache has it, unless it is none that it can have. */
+		at = agent_load(m->word[i].address, &w->faulted);
+		if (agent_rule(w, at) != m->more[i].rule)
+			return i;
+		last = i;
 	}
-	return i;
 }
 
 /*
  * Compares the words of the frames that are above sp; of a deep stack, only of as
  * many as are sent, and one more.
  */
-static inline struct usable check(struct walker *w, struct agent_memo *m)
+static inline struct usable check(struct walker *w, struct agent_memo *m, uint32_t compared)
 {
 	struct usable u = {0, m->frames};
-	uint32_t word, end;
+	uint32_t word;
 
 	while (u.n > 0 && slot_of(m, u.n - 1) < w->sp)
 		u.n--;
@@ -109,11 +97,12 @@ static inline struct usable check(struct walker *w, struct agent_memo *m)
 		keep(m, u.n);
 	if (u.n == 0)
 		return u;
-	if (u.n > w->depth + 1)
+	if (u.n > w->depth + 1) {
 		u.first = u.n - w->depth - 1;
-	end = m->frame[u.n - 1].words;
-	word = compare(w, m, u.first ? m->frame[u.first - 1].words : 0, end);
-	if (word < end) {
+		compared = m->frame[u.first - 1].words;
+	}
+	word = compare(w, m, compared);
+	if (word < m->words) {
 		while (u.n > u.first && m->frame[u.n - 1].words > word)
 			u.n--;
 		keep(m, u.n);
@@ -218,9 +207,8 @@ static inline int put_word(struct agent_memo *m, uint64_t lowest, uint64_t addre
 	/* A word below the frame that it is found from may not be there another time. */
 	if (m->words >= MEMO_WORDS || address < lowest)
 		return 0;
-	m->address[m->words] = address;
-	m->value[m->words] = value;
-	m->owner[m->words++] = MEMO_NO_FRAME;
+	m->more[m->words] = (struct memo_more){.rule = MEMO_FIXED, .frame = MEMO_NO_FRAME};
+	m->word[m->words++] = (struct memo_word){address, value};
 	return 1;
 }
 
@@ -297,33 +285,50 @@ static inline int put_link(struct agent_memo *m, const struct memo_step *step, s
 	return put_words(m, step, o);
 }
 
+/* The return address of a step, which becomes a frame. Another one may be in its place if it has this rule. */
+static inline int put_return(struct walker *w, struct agent_memo *m, const struct memo_step *step,
+			     uint32_t frame)
+{
+	enum unwind_row_kind kind = unwind_rule_kind(step->rule);
+	struct memo_more *more = &m->more[m->words];
+
+	if (!put_word(m, 0, step->slot, step->at))
+		return 0;
+	more->term = agent_inverses[frame] * hash_frame(w->channel->seed, step->at);
+	more->frame = frame;
+	if ((kind == UNWIND_RSP || kind == UNWIND_RBP) && !step->guessed &&
+	    rule_fits_entry(step->rule))
+		more->rule = step->rule;
+	m->top += more->term;
+	return 1;
+}
+
+/* Words behind the last one, which are compared with it, but are always as they were. */
+static inline void fill_group(struct agent_memo *m)
+{
+	for (uint32_t i = 0; i < MEMO_GROUP - 1; i++)
+		m->word[m->words + i] = (struct memo_word){(uint64_t)&m->unused[0], 0};
+}
+
 /* Puts the steps behind the frames of the memo, the outermost of them first. */
 static __attribute__((noinline)) int put_steps(struct walker *w, struct agent_memo *m,
 					       uint32_t steps, struct outer *o)
 {
-	uint64_t seed = w->channel->seed, top = m->top;
-	uint32_t frames = m->frames;
-
 	while (steps-- > 0) {
 		const struct memo_step *step = &w->memos->step[steps];
-		uint64_t term = agent_inverses[frames] * hash_frame(seed, step->at);
 
-		if (!put_link(m, step, o) || !put_word(m, 0, step->slot, step->at))
+		if (!put_link(m, step, o) || !put_return(w, m, step, m->frames))
 			return 0;
-		m->rule[m->words - 1] = step->rule;
-		m->owner[m->words - 1] = frames;
-		top += term;
 		o->cfa = step->slot + 8;
 		o->bp = step->bp;
-		m->frame[frames++] = (struct memo_frame){
+		m->frame[m->frames++] = (struct memo_frame){
 			.bp = o->bp,
-			.term = term,
 			.words = m->words,
 			.flags = (o->bp_matters ? MEMO_BP : 0) | (step->guessed ? MEMO_GUESSED : 0),
 		};
 	}
-	m->frames = frames;
-	m->top = top;
+	note_innermost(m);
+	fill_group(m);
 	return 1;
 }
 
@@ -391,8 +396,7 @@ static __attribute__((noinline, cold)) void cut(struct walker *w, struct agent_m
 {
 	uint64_t top = m->top - end_term(w, m->end);
 
-	for (uint32_t i = 0; i < m->frames - w->depth; i++)
-		top -= m->frame[i].term;
+	top -= terms(m, 0, m->frame[m->frames - w->depth - 1].words);
 	w->sum = agent_powers[m->frames - 1] * top +
 		 agent_powers[w->depth] * hash_end(w->channel->seed, CHANNEL_DEPTH);
 	w->count = w->depth;
@@ -427,7 +431,7 @@ static __attribute__((noinline, cold)) int start_anew(struct walker *w, struct a
 	return update(w, m, bp, none) == UPDATED && answer(w, m, 0);
 }
 
-int agent_memo_walk(struct walker *w, struct agent_memo *m, uint64_t bp)
+int agent_memo_walk(struct walker *w, struct agent_memo *m, uint64_t bp, uint32_t compared)
 {
 	struct usable u;
 
@@ -435,7 +439,7 @@ int agent_memo_walk(struct walker *w, struct agent_memo *m, uint64_t bp)
 		return 0;
 	if (m->generation != w->generation || m->span != w->span)
 		return start_anew(w, m, bp);
-	u = check(w, m);
+	u = check(w, m, compared);
 	if (w->faulted)
 		return 0;
 	if (u.n > u.first) {
@@ -504,43 +508,9 @@ static __attribute__((noinline, cold)) struct agent_memos *assign(struct walker 
 	return 0;
 }
 
-static inline uint64_t class_of(struct walker *w, const struct agent_memos *memos)
-{
-	uint64_t caller = w->span && !(w->sp & 7) ? agent_load(w->sp, &w->faulted) : 0;
-
-	/* All waits for it: no multiplication. In a child that was forked in assign there are 0 classes. */
-	return (w->sp >> 4 ^ caller ^ caller >> 5) & (memos->classes - 1) & (MEMO_CLASSES_WIDE - 1);
-}
-
-struct agent_memo *agent_memo_take(struct walker *w, struct agent_memos **busy)
+struct agent_memos *agent_memos_of(struct walker *w)
 {
 	uint64_t index = __atomic_load_n(&w->thread->memo, __ATOMIC_RELAXED) - 1;
-	struct agent_memos *memos = memos_at(w, index);
 
-	*busy = 0;
-	if (__builtin_expect(index >= CHANNEL_MEMOS, 0)) {
-		memos = assign(w);
-		if (!memos)
-			return 0;
-	}
-	if (__atomic_load_n(&memos->busy, __ATOMIC_RELAXED)) {
-		*busy = memos;
-		return 0;
-	}
-	/* Only this thread uses it: what must not happen is that the compiler moves this. */
-	__atomic_store_n(&memos->busy, w->sp, __ATOMIC_RELAXED);
-	__atomic_signal_fence(__ATOMIC_SEQ_CST);
-	w->memos = memos;
-	return &memos->of[class_of(w, memos)];
-}
-
-int agent_memo_release(struct walker *w, struct agent_memo *m)
-{
-	__atomic_signal_fence(__ATOMIC_SEQ_CST);
-	if (__atomic_load_n(&w->memos->busy, __ATOMIC_RELAXED) != w->sp) {
-		m->generation = MEMO_INVALID;
-		return 0;
-	}
-	__atomic_store_n(&w->memos->busy, 0, __ATOMIC_RELAXED);
-	return 1;
+	return index < CHANNEL_MEMOS ? memos_at(w, index) : assign(w);
 }

@@ -23,7 +23,7 @@
  *	words	| of the end | frame 0 | frame 1 | frame 2 .. |
  *		               a frame's own words: what leads from it to the one
  *		               before (outward), then its return address, the last one
- *	frames	  words: how many up to and with this one; term: its part of the hash
+ *	frames	  words: how many up to and with this one
  *
  * The hash is that of agent/walk_state.h. With frames counted from the outermost one it is, but
  * for the last mixing,
@@ -41,18 +41,20 @@
 #define MEMO_CLASSES      4U
 #define MEMO_CLASSES_WIDE 32U /* the first threads have more of them; powers of two */
 #define MEMO_FRAMES       96U
-#define MEMO_WORDS        160U
+#define MEMO_WORDS        140U
+#define MEMO_GROUP        4U  /* words are compared so many at a time */
 #define MEMO_MORE         31U /* frames that are remembered beyond the depth at which stacks are cut */
 #define MEMO_INVALID      1   /* an odd generation: no walk is made in one */
 #define MEMO_OPEN         255 /* end: there are more frames than it remembers */
 
 #define MEMO_NO_FRAME UINT32_MAX
+#define MEMO_FIXED    UINT32_MAX /* no rule: another value than this one makes the rest invalid */
 
 #define MEMO_BP      1 /* what comes further out depends on rbp */
 #define MEMO_GUESSED 2 /* the frame was found through a frame pointer alone */
 
 struct memo_frame {
-	uint64_t bp, term;
+	uint64_t bp;
 	uint32_t words, flags;
 };
 
@@ -63,19 +65,34 @@ struct memo_step {
 	uint32_t rule, guessed;
 };
 
+/* Where it is, and what it was. */
+struct memo_word {
+	uint64_t address, value;
+};
+
+/* More about a word. Of a return address: its frame's term, the rule of the code there, and the frame. */
+struct memo_more {
+	uint64_t term;
+	uint32_t rule, frame;
+};
+
 struct agent_memo {
+	/* All that has to be known of it if nothing has changed, in one cache line. */
 	uint64_t generation;
 	uint64_t span;
-	uint64_t end_sp; /* where the walk ended */
+	uint64_t slot; /* of the innermost frame; 0: there is none */
+	uint64_t top;  /* the sum of the terms of all frames, and of the end */
+	/* What top was, and the hash, of the last stack of which it is certain that memattach has it. */
+	uint64_t known_top, known_hash;
 	uint32_t frames, words;
-	uint64_t end;       /* enum channel_end, or MEMO_OPEN */
-	uint64_t known_sum; /* of the last stack that memattach has */
-	uint64_t top;       /* the sum of the terms of all frames, and of the end */
-	uint64_t unused;
-	/* Of each word: where it is, and what it was. */
-	uint64_t address[MEMO_WORDS], value[MEMO_WORDS];
-	/* Of a return address: the rule of the code there, and whose it is; MEMO_NO_FRAME for other words. */
-	uint32_t rule[MEMO_WORDS], owner[MEMO_WORDS];
+	uint32_t end;   /* enum channel_end, or MEMO_OPEN */
+	uint32_t flags; /* of the innermost frame */
+
+	uint64_t end_sp; /* where the walk ended */
+	uint64_t unused[7];
+	/* MEMO_WORDS, and as many as make the last ones a whole group: those are always as they were. */
+	struct memo_word word[MEMO_WORDS + MEMO_GROUP];
+	struct memo_more more[MEMO_WORDS];
 	struct memo_frame frame[MEMO_FRAMES];
 };
 
@@ -102,17 +119,15 @@ _Static_assert(sizeof(struct agent_memos) + MEMO_CLASSES_WIDE * sizeof(struct ag
 		       CHANNEL_MEMO_WIDE,
 	       "wide ones, too");
 
-/*
- * The memo of w's thread for this walk; all of the thread's are in use now. NULL if it has none, or if
- * they are in use; *busy are those then.
- */
-struct agent_memo *agent_memo_take(struct walker *w, struct agent_memos **busy);
+/* The memos of w's thread; NULL if it has none and gets none. */
+struct agent_memos *agent_memos_of(struct walker *w);
 
 /*
  * The hash of the stack from w->sp on, not mixed yet, in w->sum; w->count and w->end. 0:
- * this stack has to be walked without the memo.
+ * this stack has to be walked without the memo. Of the memo's words so many are known to be as they
+ * were; that is 0, or all its frames are above sp, and none would be left out.
  */
-int agent_memo_walk(struct walker *w, struct agent_memo *memo, uint64_t bp);
+int agent_memo_walk(struct walker *w, struct agent_memo *memo, uint64_t bp, uint32_t compared);
 
 /* A word that the end of the walk depends on, for w->noting; w->unnoted if it cannot be remembered. */
 void agent_memo_note(struct walker *w, uint64_t address, uint64_t value);
@@ -123,7 +138,37 @@ int agent_memo_send(struct walker *w, const struct agent_memo *memo, uint64_t ha
 /* The walk that uses them will never end: as if there had been none so far. */
 void agent_memo_abandon(struct agent_memos *memos);
 
+/* The one for a walk from sp on, where the return address is caller. Both are the same for each walk. */
+static inline struct agent_memo *agent_memo_for(struct agent_memos *memos, uint64_t sp,
+						uint64_t caller)
+{
+	/* All waits for it: no multiplication. In a child that was forked in agent_memos_of there are 0 classes. */
+	return &memos->of[(sp >> 4 ^ caller ^ caller >> 5) & (memos->classes - 1) &
+			  (MEMO_CLASSES_WIDE - 1)];
+}
+
+/* In use now, by the walk from sp on. 0: they are in use already. */
+static inline int agent_memos_take(struct agent_memos *memos, uint64_t sp)
+{
+	if (__atomic_load_n(&memos->busy, __ATOMIC_RELAXED))
+		return 0;
+	/* Only this thread uses them: what must not happen is that the compiler moves this. */
+	__atomic_store_n(&memos->busy, sp, __ATOMIC_RELAXED);
+	__atomic_signal_fence(__ATOMIC_SEQ_CST);
+	return 1;
+}
+
 /* No longer in use. 1; 0 if somebody else has used them meanwhile: nothing of it is to be believed. */
-int agent_memo_release(struct walker *w, struct agent_memo *memo);
+static inline int agent_memos_release(struct agent_memos *memos, struct agent_memo *memo,
+				      uint64_t sp)
+{
+	__atomic_signal_fence(__ATOMIC_SEQ_CST);
+	if (__builtin_expect(__atomic_load_n(&memos->busy, __ATOMIC_RELAXED) != sp, 0)) {
+		memo->generation = MEMO_INVALID;
+		return 0;
+	}
+	__atomic_store_n(&memos->busy, 0, __ATOMIC_RELAXED);
+	return 1;
+}
 
 #endif

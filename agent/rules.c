@@ -72,8 +72,7 @@ static void remember(struct walker *w, uint64_t at, uint32_t rule)
 {
 	uint64_t *rules = channel_part(w->channel, w->channel->rules);
 
-	/* The cache has a bit of the offset less. */
-	if ((rule >> 31) != (rule >> 30 & 1) || channel_generation(w->channel) != w->generation)
+	if (!rule_fits_entry(rule) || channel_generation(w->channel) != w->generation)
 		return;
 	__atomic_store_n(&rules[at % CHANNEL_RULES],
 			 (uint64_t)rule << RULE_TAG_BITS | rule_tag(at, w->key), __ATOMIC_RELAXED);

@@ -107,6 +107,12 @@ static inline uint64_t rule_tag(uint64_t at, uint64_t key)
 	return (at >> CHANNEL_RULES_BITS ^ key) & RULE_TAG_MASK;
 }
 
+/* Whether the cache can have it: its offset has a bit less there. */
+static inline int rule_fits_entry(uint32_t rule)
+{
+	return rule >> 31 == (rule >> 30 & 1);
+}
+
 /* The offset, in bytes, and the rbp field of an entry's rule. */
 static inline uint64_t rule_entry_offset(uint64_t entry)
 {

@@ -16,7 +16,7 @@
 
 #include "agent/abi.h"
 #include "agent/frame.h"
-#include "agent/memo.h"
+#include "agent/memo_compare.h"
 #include "agent/powers.h"
 #include "agent/send.h"
 #include "agent/walk_state.h"
@@ -293,21 +293,22 @@ static __attribute__((noinline)) uint64_t find_or_send(struct walker *w, struct 
 			return sent == SEND_AGAIN ? 0 : hash;
 		agent_known_add(w->channel, hash);
 	}
-	memo->known_sum = w->sum;
+	/* Of one that is cut, top does not tell. */
+	memo->known_hash = w->end == CHANNEL_DEPTH ? 0 : hash;
+	memo->known_top = memo->top;
 	return hash;
 }
 
-/* With the thread's memo. 0: to be tried without. */
-static inline uint64_t walk_with_memo(struct walker *w, struct agent_memo *memo, uint64_t bp)
+/* With the thread's memo, which is in use by this walk. 0: to be tried without. */
+static uint64_t walk_with_memo(struct walker *w, struct agent_memo *memo, uint64_t bp,
+			       uint32_t compared)
 {
 	uint64_t hash = 0;
 
-	if (agent_memo_walk(w, memo, bp) && channel_generation(w->channel) == w->generation) {
-		hash = hash_mix(w->sum);
-		if (memo->known_sum != w->sum || !w->sum)
-			hash = find_or_send(w, memo, hash);
-	}
-	return agent_memo_release(w, memo) ? hash : 0;
+	if (agent_memo_walk(w, memo, bp, compared) &&
+	    channel_generation(w->channel) == w->generation)
+		hash = find_or_send(w, memo, hash_mix(w->sum));
+	return agent_memos_release(w->memos, memo, w->sp) ? hash : 0;
 }
 
 /* Without; 0: worth another try. */
@@ -329,8 +330,25 @@ static __attribute__((noinline)) uint64_t walk_without(struct walker *w, uint64_
 	return sent == SEND_AGAIN ? 0 : hash;
 }
 
-uint64_t agent_walk(struct channel *channel, struct channel_thread *thread, uint64_t sp,
-		    uint64_t bp)
+/* A memo for this walk, in use now; NULL: none. *busy: those that are in use already. */
+static struct agent_memo *take_memo(struct walker *w, struct agent_memos **busy)
+{
+	struct agent_memos *memos = agent_memos_of(w);
+
+	*busy = 0;
+	if (!memos || !w->span || w->sp & 7)
+		return 0;
+	if (!agent_memos_take(memos, w->sp)) {
+		*busy = memos;
+		return 0;
+	}
+	w->memos = memos;
+	return agent_memo_for(memos, w->sp, agent_load(w->sp, &w->faulted));
+}
+
+static __attribute__((noinline)) uint64_t walk_slowly(struct channel *channel,
+						      struct channel_thread *thread, uint64_t sp,
+						      uint64_t bp)
 {
 	struct agent_memos *busy;
 	struct agent_memo *memo;
@@ -342,9 +360,9 @@ uint64_t agent_walk(struct channel *channel, struct channel_thread *thread, uint
 	do {
 		if (!prepare(&w, channel, thread, sp))
 			continue;
-		memo = agent_memo_take(&w, &busy);
-		hash = memo ? walk_with_memo(&w, memo, bp) : 0;
-		if (__builtin_expect(hash != 0, 1))
+		memo = take_memo(&w, &busy);
+		hash = memo ? walk_with_memo(&w, memo, bp, 0) : 0;
+		if (hash)
 			return hash;
 		hash = walk_without(&w, bp);
 		/* There is no walk below this one on the stack: the one that used the memo never ended. */
@@ -355,6 +373,86 @@ uint64_t agent_walk(struct channel *channel, struct channel_thread *thread, uint
 	} while (--tries > 0);
 	agent_lost(channel, CHANNEL_LOSS_STACK);
 	return hash_mix(hash_end(channel->seed, CHANNEL_LOST));
+}
+
+/* The memos are in use by this walk, and its one tells a part of the stack. 0: to be walked slowly. */
+static __attribute__((noinline)) uint64_t walk_on(struct channel *channel,
+						  struct channel_thread *thread, uint64_t sp,
+						  uint64_t bp, uint32_t compared)
+{
+	struct agent_memo *memo;
+	struct walker w;
+	int now;
+
+	w.depth = channel->depth;
+	now = prepare(&w, channel, thread, sp);
+	w.memos = agent_memos_of(&w);
+	memo = agent_memo_for(w.memos, sp, agent_load(sp, &w.faulted));
+	if (now)
+		return walk_with_memo(&w, memo, bp, compared);
+	agent_memos_release(w.memos, memo, sp);
+	return 0;
+}
+
+/* Is this stack the memo's, all of whose words are as they were? */
+static inline int is_whole(const struct agent_memo *m, uint64_t sp, uint64_t bp)
+{
+	return m->slot == sp && m->end != MEMO_OPEN && !(m->flags & MEMO_GUESSED) &&
+	       (!(m->flags & MEMO_BP) || m->frame[m->frames - 1].bp == bp);
+}
+
+/* The hash of the memo's stack; 0 if it is not known to memattach. */
+static inline uint64_t known_hash(const struct channel *channel, struct agent_memo *m)
+{
+	uint64_t hash;
+
+	if (m->top == m->known_top && m->known_hash)
+		return m->known_hash;
+	hash = hash_mix(agent_powers[m->frames - 1] * m->top);
+	if (!agent_known_find(channel, hash))
+		return 0;
+	m->known_top = m->top;
+	m->known_hash = hash;
+	return hash;
+}
+
+/*
+ * Most stacks are one that the thread has been on before, or nearly: that is all looked at here, and
+ * whatever is different somewhere else.
+ */
+uint64_t agent_walk(struct channel *channel, struct channel_thread *thread, uint64_t sp,
+		    uint64_t bp)
+{
+	uint64_t generation = channel_generation(channel), key = rule_key(generation);
+	uint64_t span = __atomic_load_n(&thread->stack, __ATOMIC_RELAXED), hash = 0;
+	uint64_t index = __atomic_load_n(&thread->memo, __ATOMIC_RELAXED) - 1;
+	struct agent_memos *memos;
+	struct agent_memo *m;
+	uint32_t compared = 0;
+	uint8_t faulted = 0;
+
+	memos = channel_part(channel, channel->memos + channel_memo_at(index));
+	if (generation & 1 || index >= CHANNEL_MEMOS || !span_has(span, sp) || sp & 7 ||
+	    !agent_memos_take(memos, sp))
+		return walk_slowly(channel, thread, sp, bp);
+	m = agent_memo_for(memos, sp, agent_load(sp, &faulted));
+	/* Or else the compiler works it out anew wherever it is used. */
+	__asm__("" : "+r"(m));
+	if (m->generation == generation && m->span == span && m->slot >= sp &&
+	    m->frames <= channel->depth) {
+		compared = memo_compare(channel, key, m, 0, &faulted);
+		if (compared == m->words && is_whole(m, sp, bp) && !faulted)
+			hash = known_hash(channel, m);
+	}
+	if (hash && channel_generation(channel) == generation) {
+		if (agent_memos_release(memos, m, sp))
+			return hash;
+	} else {
+		hash = walk_on(channel, thread, sp, bp, faulted ? 0 : compared);
+		if (hash)
+			return hash;
+	}
+	return walk_slowly(channel, thread, sp, bp);
 }
 
 enum agent_nesting agent_nesting(struct channel *channel, struct channel_thread *thread,
