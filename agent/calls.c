@@ -14,6 +14,7 @@
  */
 #include "agent/frame.h"
 #include "agent/load.h"
+#include "agent/recall.h"
 #include "agent/ring.h"
 #include "agent/sample.h"
 #include "agent/sample_filter.h"
@@ -340,13 +341,29 @@ static void record(struct channel *channel, const struct agent_frame *f, uint64_
 	if (sampled && block)
 		sample_filter_add(filter_of(channel), block);
 	if (block)
-		hash = agent_walk(channel, f->thread, sp, bp);
+		hash = agent_walk_slowly(channel, f->thread, sp, bp);
 	if (agent_put(channel, CHANNEL_WORD0(resized ? CHANNEL_REALLOC_DONE : CHANNEL_ALLOC, block),
 		      f->size, hash, CHANNEL_WORD3(thread, sp)) &&
 	    sampled && block)
 		sample_filter_drop(filter_of(channel), block);
 	if (sampled)
 		f->thread->fresh = f->thread->countdown;
+}
+
+/* An allocation that took the short way into the function (AGENT_SLOT_SIMPLE), and no other way out of it. */
+int agent_after_simple(struct agent_frame *f, uint64_t result, uint64_t bp)
+{
+	struct channel *channel = open_channel();
+	struct channel_thread *thread = f->thread;
+	uint64_t sp = (uint64_t)&f->caller, hash;
+
+	if (__builtin_expect(!channel || !result || channel->stalled, 0))
+		return agent_after(f, result, bp);
+	thread->open = f->open;
+	hash = agent_walk(channel, thread, sp, bp);
+	agent_put(channel, CHANNEL_WORD0(CHANNEL_ALLOC, result), f->size, hash,
+		  CHANNEL_WORD3(thread_number(channel, thread), sp));
+	return 0;
 }
 
 int agent_after(struct agent_frame *f, uint64_t result, uint64_t bp)

@@ -162,7 +162,7 @@ struct channel_thread {
 			      with CHANNEL_OPEN_TRAP if it went through a breakpoint */
 	int64_t countdown; /* bytes to the next sample */
 	uint64_t random;   /* state of its generator, 0: not begun */
-	uint64_t memo;     /* its memo, counted from 1; 0: none so far */
+	uint64_t memo;     /* where its memo is, behind channel.memos, plus 1; 0: none so far */
 	int64_t fresh;     /* what countdown was after its last call that was sampled */
 	uint64_t trap_ret; /* the return address of that one then */
 };
@@ -173,6 +173,16 @@ static inline uint64_t channel_memo_at(uint64_t i)
 	uint64_t wide = i < CHANNEL_MEMOS_WIDE ? i : CHANNEL_MEMOS_WIDE;
 
 	return wide * CHANNEL_MEMO_WIDE + (i - wide) * CHANNEL_MEMO_SIZE;
+}
+
+/* The number of the memo that a thread has, as in channel_thread.memo; CHANNEL_MEMOS: none. */
+static inline uint64_t channel_memo_number(uint64_t memo)
+{
+	uint64_t i = 0;
+
+	while (i < CHANNEL_MEMOS && channel_memo_at(i) + 1 != memo)
+		i++;
+	return i;
 }
 
 #define CHANNEL_OPEN_TRAP   1ULL

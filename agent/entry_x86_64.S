@@ -297,18 +297,23 @@ agent_begin:
 	ret
 	.cfi_endproc
 
-/* AGENT_STUB_WRAP's last call, with what the function has returned in rax: agent_after. */
+/* AGENT_STUB_WRAP's last call, with what the function has returned in rax: agent_after_simple, or agent_after. */
 agent_end:
 	.cfi_startproc
 	.cfi_def_cfa_offset AGENT_FRAME + 16
 	mov	%rcx, 8 + AGENT_FRAME_RCX(%rsp)
 	save_most 8
 	mov	%rax, 8 + AGENT_FRAME_RAX(%rsp)
+	mov	8 + AGENT_FRAME_SLOT(%rsp), %rcx
 	lea	8(%rsp), %rdi
 	mov	%rax, %rsi
 	mov	%rbp, %rdx
-	call	agent_after
-	restore_most 8
+	testb	$AGENT_SLOT_SIMPLE, AGENT_SLOT_FLAGS(%rcx)
+	je	1f
+	call	agent_after_simple
+	jmp	2f
+1:	call	agent_after
+2:	restore_most 8
 	mov	8 + AGENT_FRAME_RCX(%rsp), %rcx
 	mov	8 + AGENT_FRAME_RAX(%rsp), %rax
 	ret

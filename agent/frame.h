@@ -74,5 +74,8 @@ enum agent_verdict agent_before(struct agent_frame *frame, const struct agent_sl
 
 /* When it has returned result. Non-zero: it is to be done again, without us. */
 int agent_after(struct agent_frame *frame, uint64_t result, uint64_t bp);
+
+/* The same where the slot is AGENT_SLOT_SIMPLE. Always 0. */
+int agent_after_simple(struct agent_frame *frame, uint64_t result, uint64_t bp);
 #endif
 #endif

@@ -27,13 +27,6 @@ static inline uint64_t end_term(const struct walker *w, uint32_t end)
 	return end == MEMO_OPEN ? 0 : HASH_K * hash_end(w->channel->seed, end);
 }
 
-static inline void forget(struct agent_memo *m)
-{
-	m->frames = m->words = m->flags = 0;
-	m->top = m->slot = 0;
-	m->end = MEMO_OPEN;
-}
-
 /* The terms of the words from i up to end. */
 static inline uint64_t terms(const struct agent_memo *m, uint32_t i, uint32_t end)
 {
@@ -44,19 +37,35 @@ static inline uint64_t terms(const struct agent_memo *m, uint32_t i, uint32_t en
 	return sum;
 }
 
-/* What is said of the innermost frame at the memo's beginning. */
+/* What is said of the innermost frame, and of all of them, at the memo's beginning. */
 static inline void note_innermost(struct agent_memo *m)
 {
-	m->words = m->frames ? m->frame[m->frames - 1].words : 0;
-	m->slot = m->frames ? slot_of(m, m->frames - 1) : 0;
-	m->flags = m->frames ? m->frame[m->frames - 1].flags : 0;
+	const struct memo_frame *innermost = &m->frame[m->frames - 1];
+
+	m->words = 0;
+	m->slot = 0;
+	if (!m->frames)
+		return;
+	m->words = (uint16_t)innermost->words;
+	m->slot = slot_of(m, m->frames - 1U);
+	m->power = agent_powers[m->frames - 1];
+	m->bp = innermost->bp;
+	m->flags = (uint8_t)(innermost->flags | (m->end == MEMO_OPEN ? MEMO_PART : 0));
+}
+
+static inline void forget(struct agent_memo *m)
+{
+	m->end = MEMO_OPEN;
+	m->top = 0;
+	m->frames = 0;
+	note_innermost(m);
 }
 
 /* Only the first n of all frames are left. */
 static inline void keep(struct agent_memo *m, uint32_t n)
 {
 	m->top -= terms(m, n ? m->frame[n - 1].words : 0, m->words);
-	m->frames = n;
+	m->frames = (uint16_t)n;
 	note_innermost(m);
 }
 
@@ -307,7 +316,7 @@ static inline int put_return(struct walker *w, struct agent_memo *m, const struc
 static inline void fill_group(struct agent_memo *m)
 {
 	for (uint32_t i = 0; i < MEMO_GROUP - 1; i++)
-		m->word[m->words + i] = (struct memo_word){(uint64_t)&m->unused[0], 0};
+		m->word[m->words + i] = (struct memo_word){(uint64_t)&m->nothing, 0};
 }
 
 /* Puts the steps behind the frames of the memo, the outermost of them first. */
@@ -414,7 +423,7 @@ static inline int answer(struct walker *w, struct agent_memo *m, uint32_t first)
 	}
 	if (m->end == MEMO_OPEN || first > 0 || m->frames == 0)
 		return 0;
-	w->sum = agent_powers[m->frames - 1] * m->top;
+	w->sum = m->power * m->top;
 	w->count = m->frames;
 	w->end = (uint8_t)m->end;
 	return 1;
@@ -487,30 +496,29 @@ void agent_memo_abandon(struct agent_memos *memos)
 	__atomic_store_n(&memos->busy, 0, __ATOMIC_RELEASE);
 }
 
-static inline struct agent_memos *memos_at(const struct walker *w, uint64_t index)
+static __attribute__((noinline, cold)) struct agent_memos *assign(const struct walker *w)
 {
-	return channel_part(w->channel, w->channel->memos + channel_memo_at(index));
-}
+	struct channel *channel = w->channel;
 
-static __attribute__((noinline, cold)) struct agent_memos *assign(struct walker *w)
-{
-	for (uint32_t i = 0; i < CHANNEL_MEMOS && w->channel->memos; i++) {
-		uint64_t bit = 1ULL << i % 64, *taken = &w->channel->memos_taken[i / 64];
+	for (uint32_t i = 0; i < CHANNEL_MEMOS && channel->memos; i++) {
+		uint64_t bit = 1ULL << i % 64, *taken = &channel->memos_taken[i / 64];
+		struct agent_memos *memos;
 
 		if (__atomic_load_n(taken, __ATOMIC_RELAXED) & bit ||
 		    __atomic_fetch_or(taken, bit, __ATOMIC_ACQUIRE) & bit)
 			continue;
-		memos_at(w, i)->classes = i < CHANNEL_MEMOS_WIDE ? MEMO_CLASSES_WIDE : MEMO_CLASSES;
-		agent_memo_abandon(memos_at(w, i));
-		w->thread->memo = i + 1;
-		return memos_at(w, i);
+		memos = agent_memos_at(channel, channel_memo_at(i) + 1);
+		memos->classes = i < CHANNEL_MEMOS_WIDE ? MEMO_CLASSES_WIDE : MEMO_CLASSES;
+		agent_memo_abandon(memos);
+		w->thread->memo = channel_memo_at(i) + 1;
+		return memos;
 	}
 	return 0;
 }
 
-struct agent_memos *agent_memos_of(struct walker *w)
+struct agent_memos *agent_memos_of(const struct walker *w)
 {
-	uint64_t index = __atomic_load_n(&w->thread->memo, __ATOMIC_RELAXED) - 1;
+	uint64_t memo = __atomic_load_n(&w->thread->memo, __ATOMIC_RELAXED);
 
-	return index < CHANNEL_MEMOS ? memos_at(w, index) : assign(w);
+	return memo ? agent_memos_at(w->channel, memo) : assign(w);
 }

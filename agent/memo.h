@@ -52,6 +52,7 @@
 
 #define MEMO_BP      1 /* what comes further out depends on rbp */
 #define MEMO_GUESSED 2 /* the frame was found through a frame pointer alone */
+#define MEMO_PART    4 /* there are more frames than it remembers */
 
 struct memo_frame {
 	uint64_t bp;
@@ -80,20 +81,23 @@ struct agent_memo {
 	/* All that has to be known of it if nothing has changed, in one cache line. */
 	uint64_t generation;
 	uint64_t span;
-	uint64_t slot; /* of the innermost frame; 0: there is none */
-	uint64_t top;  /* the sum of the terms of all frames, and of the end */
+	uint64_t slot;  /* of the innermost frame; 0: there is none */
+	uint64_t top;   /* the sum of the terms of all frames, and of the end */
+	uint64_t power; /* of HASH_K: what makes the hash of it */
 	/* What top was, and the hash, of the last stack of which it is certain that memattach has it. */
 	uint64_t known_top, known_hash;
-	uint32_t frames, words;
-	uint32_t end;   /* enum channel_end, or MEMO_OPEN */
-	uint32_t flags; /* of the innermost frame */
+	uint16_t frames, words;
+	uint8_t end;   /* enum channel_end, or MEMO_OPEN */
+	uint8_t flags; /* of the innermost frame, and MEMO_PART */
 
+	uint64_t bp;     /* of the innermost frame */
 	uint64_t end_sp; /* where the walk ended */
-	uint64_t unused[7];
 	/* MEMO_WORDS, and as many as make the last ones a whole group: those are always as they were. */
 	struct memo_word word[MEMO_WORDS + MEMO_GROUP];
 	struct memo_more more[MEMO_WORDS];
 	struct memo_frame frame[MEMO_FRAMES];
+	uint64_t nothing; /* 0 */
+	uint64_t unused[5];
 };
 
 /* Of one thread. */
@@ -110,6 +114,8 @@ struct agent_memos {
 	struct agent_memo of[]; /* MEMO_CLASSES or MEMO_CLASSES_WIDE */
 };
 
+_Static_assert(offsetof(struct agent_memo, bp) == 64, "the first line");
+
 /* An odd number of cache lines: so that those that are used most are not all in the same place of the cache. */
 _Static_assert(sizeof(struct agent_memo) % 128 == 64, "a memo's size");
 _Static_assert(sizeof(struct agent_memos) + MEMO_CLASSES * sizeof(struct agent_memo) <=
@@ -120,7 +126,13 @@ _Static_assert(sizeof(struct agent_memos) + MEMO_CLASSES_WIDE * sizeof(struct ag
 	       "wide ones, too");
 
 /* The memos of w's thread; NULL if it has none and gets none. */
-struct agent_memos *agent_memos_of(struct walker *w);
+struct agent_memos *agent_memos_of(const struct walker *w);
+
+/* Those of a thread that has some: channel_thread.memo. */
+static inline struct agent_memos *agent_memos_at(const struct channel *channel, uint64_t memo)
+{
+	return channel_part(channel, channel->memos + memo - 1);
+}
 
 /*
  * The hash of the stack from w->sp on, not mixed yet, in w->sum; w->count and w->end. 0:

@@ -16,8 +16,9 @@
 
 #include "agent/abi.h"
 #include "agent/frame.h"
-#include "agent/memo_compare.h"
+#include "agent/memo.h"
 #include "agent/powers.h"
+#include "agent/recall.h"
 #include "agent/send.h"
 #include "agent/walk_state.h"
 
@@ -300,8 +301,8 @@ static __attribute__((noinline)) uint64_t find_or_send(struct walker *w, struct 
 }
 
 /* With the thread's memo, which is in use by this walk. 0: to be tried without. */
-static uint64_t walk_with_memo(struct walker *w, struct agent_memo *memo, uint64_t bp,
-			       uint32_t compared)
+static inline __attribute__((always_inline)) uint64_t
+walk_with_memo(struct walker *w, struct agent_memo *memo, uint64_t bp, uint32_t compared)
 {
 	uint64_t hash = 0;
 
@@ -346,9 +347,9 @@ static struct agent_memo *take_memo(struct walker *w, struct agent_memos **busy)
 	return agent_memo_for(memos, w->sp, agent_load(w->sp, &w->faulted));
 }
 
-static __attribute__((noinline)) uint64_t walk_slowly(struct channel *channel,
-						      struct channel_thread *thread, uint64_t sp,
-						      uint64_t bp)
+__attribute__((noinline)) uint64_t agent_walk_slowly(struct channel *channel,
+						     struct channel_thread *thread, uint64_t sp,
+						     uint64_t bp)
 {
 	struct agent_memos *busy;
 	struct agent_memo *memo;
@@ -375,10 +376,9 @@ static __attribute__((noinline)) uint64_t walk_slowly(struct channel *channel,
 	return hash_mix(hash_end(channel->seed, CHANNEL_LOST));
 }
 
-/* The memos are in use by this walk, and its one tells a part of the stack. 0: to be walked slowly. */
-static __attribute__((noinline)) uint64_t walk_on(struct channel *channel,
-						  struct channel_thread *thread, uint64_t sp,
-						  uint64_t bp, uint32_t compared)
+__attribute__((noinline)) uint64_t agent_walk_on(struct channel *channel,
+						 struct channel_thread *thread, uint64_t sp,
+						 uint64_t bp, uint32_t compared)
 {
 	struct agent_memo *memo;
 	struct walker w;
@@ -392,67 +392,6 @@ static __attribute__((noinline)) uint64_t walk_on(struct channel *channel,
 		return walk_with_memo(&w, memo, bp, compared);
 	agent_memos_release(w.memos, memo, sp);
 	return 0;
-}
-
-/* Is this stack the memo's, all of whose words are as they were? */
-static inline int is_whole(const struct agent_memo *m, uint64_t sp, uint64_t bp)
-{
-	return m->slot == sp && m->end != MEMO_OPEN && !(m->flags & MEMO_GUESSED) &&
-	       (!(m->flags & MEMO_BP) || m->frame[m->frames - 1].bp == bp);
-}
-
-/* The hash of the memo's stack; 0 if it is not known to memattach. */
-static inline uint64_t known_hash(const struct channel *channel, struct agent_memo *m)
-{
-	uint64_t hash;
-
-	if (m->top == m->known_top && m->known_hash)
-		return m->known_hash;
-	hash = hash_mix(agent_powers[m->frames - 1] * m->top);
-	if (!agent_known_find(channel, hash))
-		return 0;
-	m->known_top = m->top;
-	m->known_hash = hash;
-	return hash;
-}
-
-/*
- * Most stacks are one that the thread has been on before, or nearly: that is all looked at here, and
- * whatever is different somewhere else.
- */
-uint64_t agent_walk(struct channel *channel, struct channel_thread *thread, uint64_t sp,
-		    uint64_t bp)
-{
-	uint64_t generation = channel_generation(channel), key = rule_key(generation);
-	uint64_t span = __atomic_load_n(&thread->stack, __ATOMIC_RELAXED), hash = 0;
-	uint64_t index = __atomic_load_n(&thread->memo, __ATOMIC_RELAXED) - 1;
-	struct agent_memos *memos;
-	struct agent_memo *m;
-	uint32_t compared = 0;
-	uint8_t faulted = 0;
-
-	memos = channel_part(channel, channel->memos + channel_memo_at(index));
-	if (generation & 1 || index >= CHANNEL_MEMOS || !span_has(span, sp) || sp & 7 ||
-	    !agent_memos_take(memos, sp))
-		return walk_slowly(channel, thread, sp, bp);
-	m = agent_memo_for(memos, sp, agent_load(sp, &faulted));
-	/* Or else the compiler works it out anew wherever it is used. */
-	__asm__("" : "+r"(m));
-	if (m->generation == generation && m->span == span && m->slot >= sp &&
-	    m->frames <= channel->depth) {
-		compared = memo_compare(channel, key, m, 0, &faulted);
-		if (compared == m->words && is_whole(m, sp, bp) && !faulted)
-			hash = known_hash(channel, m);
-	}
-	if (hash && channel_generation(channel) == generation) {
-		if (agent_memos_release(memos, m, sp))
-			return hash;
-	} else {
-		hash = walk_on(channel, thread, sp, bp, faulted ? 0 : compared);
-		if (hash)
-			return hash;
-	}
-	return walk_slowly(channel, thread, sp, bp);
 }
 
 enum agent_nesting agent_nesting(struct channel *channel, struct channel_thread *thread,

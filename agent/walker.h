@@ -5,19 +5,11 @@
 #include "agent/channel.h"
 
 /*
- * Call stacks of the calling thread, from a probed call: sp is the stack pointer
+ * Call stacks of the calling thread, from a probed call (agent_walk is in agent/recall.h): sp is the stack pointer
  * at the entry of the function, where the return address is, bp is rbp there.
  * thread is the calling thread's. Nothing is read but the stack from sp upward, as
  * far as it is mapped, and the channel.
  */
-
-/*
- * The hash of the stack from the function's caller to the outermost frame (at most
- * channel->depth frames). If memattach does not have this stack yet, its frames are
- * put into the ring first; if they are lost, it does not know the hash.
- */
-uint64_t agent_walk(struct channel *channel, struct channel_thread *thread, uint64_t sp,
-		    uint64_t bp);
 
 enum agent_nesting {
 	AGENT_NESTED,     /* by a function that the agent has called */

@@ -274,16 +274,16 @@ struct channel_thread *channel_map_thread(const struct channel_map *map, u64 key
 void channel_map_keep_work(const struct channel_map *map, u64 key, struct channel_work *work)
 {
 	const struct channel_thread *entry = channel_map_thread(map, key);
-	u64 memo = entry ? __atomic_load_n(&entry->memo, __ATOMIC_RELAXED) : 0;
+	u64 memo = channel_memo_number(entry ? __atomic_load_n(&entry->memo, __ATOMIC_RELAXED) : 0);
 	/* As we have laid it out: what the target has made of it does not count. */
 	struct channel layout = {0};
 
 	work->offset = 0;
-	if (!memo || memo > CHANNEL_MEMOS)
+	if (memo == CHANNEL_MEMOS)
 		return;
 	lay_out(&layout);
-	work->offset = layout.memos + channel_memo_at(memo - 1);
-	work->size = channel_memo_at(memo) - channel_memo_at(memo - 1);
+	work->offset = layout.memos + channel_memo_at(memo);
+	work->size = channel_memo_at(memo + 1) - channel_memo_at(memo);
 	memcpy(work->memo, (const char *)map->ours + work->offset, work->size);
 }
 

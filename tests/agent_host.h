@@ -11,6 +11,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "agent/recall.h"
 #include "agent/walker.h"
 #include "probe/tables.h"
 #include "proc/maps.h"

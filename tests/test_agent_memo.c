@@ -418,7 +418,7 @@ static struct agent_memos *memos_of_1(void)
 {
 	host_assert(syn.h.threads[1].memo);
 	return (struct agent_memos *)((char *)syn.h.channel + syn.h.channel->memos +
-				      channel_memo_at(syn.h.threads[1].memo - 1));
+				      syn.h.threads[1].memo - 1);
 }
 
 static void on_timer(int signo)
@@ -529,12 +529,13 @@ START_TEST(pool)
 	for (u32 i = 3; i < CHANNEL_MEMOS + 20; i++) {
 		ck_assert_uint_eq(agent_walk(syn.h.channel, &syn.h.threads[i], syn.high - 512, 0),
 				  hash);
-		ck_assert_uint_eq(syn.h.threads[i].memo, i - 1 <= CHANNEL_MEMOS ? i - 1 : 0);
+		ck_assert_uint_eq(channel_memo_number(syn.h.threads[i].memo),
+				  i - 2 < CHANNEL_MEMOS ? i - 2 : CHANNEL_MEMOS);
 	}
 	syn.h.threads[50].memo = 0;
 	syn.h.channel->memos_taken[48 / 64] &= ~(1ULL << 48 % 64);
 	agent_walk(syn.h.channel, &syn.h.threads[400], syn.high - 512, 0);
-	ck_assert_uint_eq(syn.h.threads[400].memo, 49);
+	ck_assert_uint_eq(channel_memo_number(syn.h.threads[400].memo), 48);
 	syn_close(&syn);
 }
 END_TEST

@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef MEMATTACH_AGENT_RECALL_H
+#define MEMATTACH_AGENT_RECALL_H
+
+#include "agent/memo_compare.h"
+#include "agent/send.h"
+
+/*
+ * The short way of a walk. Most stacks are one that the thread has been on before, or nearly; that
+ * is all looked at here, in registers, and whatever is different is left to agent/walker.c.
+ */
+
+/* As agent_walk, without the short way. */
+uint64_t agent_walk_slowly(struct channel *channel, struct channel_thread *thread, uint64_t sp,
+			   uint64_t bp);
+
+/*
+ * What is left of it where the thread's memos are in use by this walk, and so many words of
+ * its one are as they were. 0: to be walked slowly.
+ */
+uint64_t agent_walk_on(struct channel *channel, struct channel_thread *thread, uint64_t sp,
+		       uint64_t bp, uint32_t compared);
+
+/* Is this stack the memo's, all of whose words are as they were? */
+static inline int recall_is_whole(const struct agent_memo *m, uint64_t sp, uint64_t bp)
+{
+	return m->slot == sp && (!m->flags || (m->flags == MEMO_BP && m->bp == bp));
+}
+
+/* The hash of the memo's stack; 0 if it is not known to memattach. */
+static inline uint64_t recall_hash(const struct channel *channel, struct agent_memo *m)
+{
+	uint64_t hash;
+
+	if (m->top == m->known_top && m->known_hash)
+		return m->known_hash;
+	hash = hash_mix(m->power * m->top);
+	if (!agent_known_find(channel, hash))
+		return 0;
+	m->known_top = m->top;
+	m->known_hash = hash;
+	return hash;
+}
+
+/*
+ * The hash of the stack from the function's caller to the outermost frame (at most
+ * channel->depth frames). If memattach does not have this stack yet, its frames are
+ * put into the ring first; if they are lost, it does not know the hash.
+ */
+static inline __attribute__((always_inline)) uint64_t
+agent_walk(struct channel *channel, struct channel_thread *thread, uint64_t sp, uint64_t bp)
+{
+	uint64_t generation = channel_generation(channel), key = rule_key(generation);
+	uint64_t span = __atomic_load_n(&thread->stack, __ATOMIC_RELAXED), hash = 0;
+	uint64_t memo = __atomic_load_n(&thread->memo, __ATOMIC_RELAXED);
+	struct agent_memos *memos = agent_memos_at(channel, memo);
+	struct agent_memo *m;
+	uint32_t compared = 0;
+	uint8_t faulted = 0;
+
+	if (generation & 1 || !memo || !span_has(span, sp) || sp & 7 ||
+	    !agent_memos_take(memos, sp))
+		return agent_walk_slowly(channel, thread, sp, bp);
+	m = agent_memo_for(memos, sp, agent_load(sp, &faulted));
+	/* Or else the compiler works it out anew wherever it is used. */
+	__asm__("" : "+r"(m));
+	if (m->generation == generation && m->span == span && m->slot >= sp &&
+	    m->frames <= channel->depth) {
+		compared = memo_compare(channel, key, m, 0, &faulted);
+		if (compared == m->words && recall_is_whole(m, sp, bp) && !faulted)
+			hash = recall_hash(channel, m);
+	}
+	if (!hash || channel_generation(channel) != generation)
+		hash = agent_walk_on(channel, thread, sp, bp, faulted ? 0 : compared);
+	else if (!agent_memos_release(memos, m, sp))
+		hash = 0;
+	return hash ? hash : agent_walk_slowly(channel, thread, sp, bp);
+}
+
+#endif
