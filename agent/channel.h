@@ -86,13 +86,21 @@ struct channel {
 	uint64_t magic;
 	uint64_t size;         /* of all of it, bytes */
 	uint64_t second;       /* how many cycles (rdtsc) a second has */
-	uint32_t depth;        /* frames of a stack at most */
-	uint32_t list;         /* which of the two lists of modules is valid */
-	uint32_t modules_n[2]; /* how many modules they have */
-	uint64_t generation;   /* counted up whenever modules change; odd while they do */
 	uint64_t sample;       /* mean bytes between samples, 0: every allocation */
-	uint64_t seed;         /* of the hash of stacks and of the samples */
-	uint64_t threads, known, rules, ranges, filter, modules, rows, memos; /* offsets */
+	uint32_t modules_n[2]; /* how many modules the two lists of them have */
+	uint64_t ranges, filter, modules, rows; /* offsets */
+
+	/* What nearly every call of the agent reads, in one cache line. */
+	CHANNEL_LINE uint64_t generation; /* counted up whenever modules change; odd while they do */
+	uint64_t seed;                    /* of the hash of stacks and of the samples */
+	uint64_t threads, known, rules, memos; /* offsets */
+	uint32_t depth;                   /* frames of a stack at most */
+	uint32_t list;                    /* which of the two lists of modules is valid */
+	/*
+	 * Written by the agent: heartbeat + 1 at which patience with a full ring ended. Nobody
+	 * waits until it changes.
+	 */
+	uint64_t stalled;
 	uint64_t rows_max;
 
 	/* Written by memattach, all the time. */
@@ -102,8 +110,6 @@ struct channel {
 	/* Written by the agent. */
 	CHANNEL_LINE uint64_t head; /* places taken so far */
 	CHANNEL_LINE uint64_t lost[CHANNEL_LOSSES];
-	/* heartbeat + 1 at which patience with a full ring ended: nobody waits until it changes. */
-	uint64_t stalled;
 	/*
 	 * A bit for each memo that belongs to a thread. When a thread has ended, memattach
 	 * may clear the bit of its memo, after it has set channel_thread.memo to 0.
@@ -113,6 +119,8 @@ struct channel {
 
 _Static_assert(offsetof(struct channel, tail) == CHANNEL_TAIL_AT, "as agent/entry_x86_64.S has it");
 _Static_assert(offsetof(struct channel, head) == CHANNEL_HEAD_AT, "as agent/entry_x86_64.S has it");
+_Static_assert(offsetof(struct channel, stalled) - offsetof(struct channel, generation) == 56,
+	       "one line");
 _Static_assert(sizeof(struct channel) <= CHANNEL_RING_AT, "the ring begins behind it");
 
 enum channel_kind {
