@@ -155,6 +155,7 @@ static enum agent_verdict open_call(struct agent_frame *f, const struct agent_sl
 	f->code = (uint64_t)slot;
 	f->thread = thread;
 	f->open = thread->open;
+	f->memo = 0;
 	thread->open = sp;
 	if (slot->shape == AGENT_SHAPE_NEW) {
 		/* Its own arguments are kept for the throwing form; the nothrow_t comes behind them. */
@@ -360,7 +361,7 @@ int agent_after_simple(struct agent_frame *f, uint64_t result, uint64_t bp)
 	if (__builtin_expect(!channel || !result || channel->stalled, 0))
 		return agent_after(f, result, bp);
 	thread->open = f->open;
-	hash = agent_walk(channel, thread, sp, bp);
+	hash = agent_walk(channel, thread, f->memo, sp, bp);
 	agent_put(channel, CHANNEL_WORD0(CHANNEL_ALLOC, result), f->size, hash,
 		  CHANNEL_WORD3(thread_number(channel, thread), sp));
 	return 0;

@@ -48,6 +48,12 @@
 #define CHANNEL_THREAD_SHIFT     6 /* log2 of the size of struct channel_thread */
 #define CHANNEL_THREAD_OPEN      16
 #define CHANNEL_THREAD_COUNTDOWN 24
+#define CHANNEL_THREAD_MEMO      40
+/* Of a thread's memos (agent/memo.h): the mask of their classes, the first one of them, the size of each. */
+#define CHANNEL_MEMO_MASK  8
+#define CHANNEL_MEMO_FIRST 3136
+#define CHANNEL_MEMO_EACH  6208
+
 /* A hash of its lower 40 bits: 2^31 / golden ratio (Knuth), which an instruction has room for. */
 #define CHANNEL_THREAD_MULTIPLIER       0x4f1bbcdd
 #define CHANNEL_THREAD_MULTIPLIER_SHIFT 28
@@ -170,7 +176,7 @@ struct channel_thread {
 			      with CHANNEL_OPEN_TRAP if it went through a breakpoint */
 	int64_t countdown; /* bytes to the next sample */
 	uint64_t random;   /* state of its generator, 0: not begun */
-	uint64_t memo;     /* where its memo is, behind channel.memos, plus 1; 0: none so far */
+	uint64_t memo;     /* where its memos are in the target; 0: it has none so far */
 	int64_t fresh;     /* what countdown was after its last call that was sampled */
 	uint64_t trap_ret; /* the return address of that one then */
 };
@@ -183,12 +189,12 @@ static inline uint64_t channel_memo_at(uint64_t i)
 	return wide * CHANNEL_MEMO_WIDE + (i - wide) * CHANNEL_MEMO_SIZE;
 }
 
-/* The number of the memo that a thread has, as in channel_thread.memo; CHANNEL_MEMOS: none. */
-static inline uint64_t channel_memo_number(uint64_t memo)
+/* The number of the memos at this offset behind channel.memos; CHANNEL_MEMOS: there are none. */
+static inline uint64_t channel_memo_number(uint64_t offset)
 {
 	uint64_t i = 0;
 
-	while (i < CHANNEL_MEMOS && channel_memo_at(i) + 1 != memo)
+	while (i < CHANNEL_MEMOS && channel_memo_at(i) != offset)
 		i++;
 	return i;
 }
@@ -200,6 +206,7 @@ _Static_assert(sizeof(struct channel_thread) == 1U << CHANNEL_THREAD_SHIFT, "as 
 _Static_assert(offsetof(struct channel_thread, open) == CHANNEL_THREAD_OPEN, "as the code has it");
 _Static_assert(offsetof(struct channel_thread, countdown) == CHANNEL_THREAD_COUNTDOWN,
 	       "as the code has it");
+_Static_assert(offsetof(struct channel_thread, memo) == CHANNEL_THREAD_MEMO, "as the code has it");
 
 /* It is in one of so many places from its first one on. */
 #define CHANNEL_THREAD_PROBES 16U

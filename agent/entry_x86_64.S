@@ -256,6 +256,33 @@ stub_leads_on:
 	jne	\otherwise
 	.endm
 
+	/*
+	 * The memo for the walk that will follow (agent_memo_for), from the thread's entry in rcx and
+	 * the place of the return address in rax; changes both. It is on its way into the cache
+	 * while the function runs.
+	 */
+	.macro	find_memo
+	mov	CHANNEL_THREAD_MEMO(%rcx), %rcx
+	test	%rcx, %rcx
+	je	6f
+	mov	%rdx, 8 + AGENT_FRAME_RDX(%rsp)
+	mov	(%rax), %rdx
+	shr	$4, %rax
+	xor	%rdx, %rax
+	shr	$5, %rdx
+	xor	%rdx, %rax
+	and	CHANNEL_MEMO_MASK(%rcx), %rax
+	imul	$CHANNEL_MEMO_EACH, %rax, %rax
+	lea	CHANNEL_MEMO_FIRST(%rcx, %rax), %rcx
+	prefetcht0 (%rcx)
+	prefetcht0 64(%rcx)
+	prefetcht0 128(%rcx)
+	prefetcht0 192(%rcx)
+	prefetcht0 256(%rcx)
+	mov	8 + AGENT_FRAME_RDX(%rsp), %rdx
+6:	mov	%rcx, 8 + AGENT_FRAME_MEMO(%rsp)
+	.endm
+
 /*
  * AGENT_STUB_WRAP's first call: agent_before. The zero flag is set if the function is to be
  * called with the frame on the stack. Most calls take the short way (AGENT_SLOT_SIMPLE).
@@ -279,6 +306,7 @@ agent_begin:
 	movq	$0, 8 + AGENT_FRAME_OPEN(%rsp)
 	mov	%rcx, 8 + AGENT_FRAME_THREAD(%rsp)
 	mov	%rax, CHANNEL_THREAD_OPEN(%rcx)
+	find_memo
 	mov	8 + AGENT_FRAME_RAX(%rsp), %rax
 	mov	8 + AGENT_FRAME_RCX(%rsp), %rcx
 	cmp	%eax, %eax

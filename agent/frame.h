@@ -12,6 +12,7 @@
 #define AGENT_FRAME_SIZE   8
 #define AGENT_FRAME_OPEN   24
 #define AGENT_FRAME_THREAD 32
+#define AGENT_FRAME_MEMO   48
 #define AGENT_FRAME_SLOT   56
 #define AGENT_FRAME_R11    64
 #define AGENT_FRAME_R10    72
@@ -46,7 +47,7 @@ struct agent_frame {
 	uint64_t open;  /* channel_thread.open as it was before */
 	struct channel_thread *thread;
 	uint64_t part; /* with sampling: enum agent_part */
-	uint64_t unused;
+	struct agent_memo *memo; /* of an allocation that took the short way (AGENT_SLOT_SIMPLE); NULL: none */
 	const struct agent_slot *slot;
 	uint64_t r11, r10, r9, r8, rdi, rsi, rdx, rcx, rax;
 	uint64_t caller; /* the return address: no part of ours */
@@ -55,6 +56,7 @@ struct agent_frame {
 _Static_assert(offsetof(struct agent_frame, size) == AGENT_FRAME_SIZE, "as the code has it");
 _Static_assert(offsetof(struct agent_frame, open) == AGENT_FRAME_OPEN, "as the code has it");
 _Static_assert(offsetof(struct agent_frame, thread) == AGENT_FRAME_THREAD, "as the code has it");
+_Static_assert(offsetof(struct agent_frame, memo) == AGENT_FRAME_MEMO, "as the code has it");
 _Static_assert(offsetof(struct agent_frame, slot) == AGENT_FRAME_SLOT, "as the code has it");
 _Static_assert(offsetof(struct agent_frame, r11) == AGENT_FRAME_R11, "as the code has it");
 _Static_assert(offsetof(struct agent_frame, rax) == AGENT_FRAME_RAX, "as the code has it");

@@ -486,7 +486,7 @@ __attribute__((cold)) int agent_memo_send(struct walker *w, const struct agent_m
 
 static void forget_all(struct agent_memos *memos)
 {
-	for (uint32_t i = 0; i < memos->classes; i++)
+	for (uint64_t i = 0; i <= memos->mask; i++)
 		memos->of[i].generation = MEMO_INVALID;
 }
 
@@ -507,10 +507,10 @@ static __attribute__((noinline, cold)) struct agent_memos *assign(const struct w
 		if (__atomic_load_n(taken, __ATOMIC_RELAXED) & bit ||
 		    __atomic_fetch_or(taken, bit, __ATOMIC_ACQUIRE) & bit)
 			continue;
-		memos = agent_memos_at(channel, channel_memo_at(i) + 1);
-		memos->classes = i < CHANNEL_MEMOS_WIDE ? MEMO_CLASSES_WIDE : MEMO_CLASSES;
+		memos = channel_part(channel, channel->memos + channel_memo_at(i));
+		memos->mask = (i < CHANNEL_MEMOS_WIDE ? MEMO_CLASSES_WIDE : MEMO_CLASSES) - 1;
 		agent_memo_abandon(memos);
-		w->thread->memo = channel_memo_at(i) + 1;
+		__atomic_store_n(&w->thread->memo, (uint64_t)memos, __ATOMIC_RELEASE);
 		return memos;
 	}
 	return 0;
@@ -520,5 +520,5 @@ struct agent_memos *agent_memos_of(const struct walker *w)
 {
 	uint64_t memo = __atomic_load_n(&w->thread->memo, __ATOMIC_RELAXED);
 
-	return memo ? agent_memos_at(w->channel, memo) : assign(w);
+	return memo ? (struct agent_memos *)memo : assign(w);
 }

@@ -108,13 +108,17 @@ struct agent_memos {
 	 * that gets to the outermost frame and finds nothing of the agent on its way.
 	 */
 	uint64_t busy;
-	uint64_t classes;
+	uint64_t mask; /* how many there are, less 1 */
 	uint64_t unused[6];
 	struct memo_step step[MEMO_FRAMES];
 	struct agent_memo of[]; /* MEMO_CLASSES or MEMO_CLASSES_WIDE */
 };
 
 _Static_assert(offsetof(struct agent_memo, bp) == 64, "the first line");
+
+_Static_assert(offsetof(struct agent_memos, mask) == CHANNEL_MEMO_MASK, "as the code has it");
+_Static_assert(offsetof(struct agent_memos, of) == CHANNEL_MEMO_FIRST, "as the code has it");
+_Static_assert(sizeof(struct agent_memo) == CHANNEL_MEMO_EACH, "as the code has it");
 
 /* An odd number of cache lines: so that those that are used most are not all in the same place of the cache. */
 _Static_assert(sizeof(struct agent_memo) % 128 == 64, "a memo's size");
@@ -127,12 +131,6 @@ _Static_assert(sizeof(struct agent_memos) + MEMO_CLASSES_WIDE * sizeof(struct ag
 
 /* The memos of w's thread; NULL if it has none and gets none. */
 struct agent_memos *agent_memos_of(const struct walker *w);
-
-/* Those of a thread that has some: channel_thread.memo. */
-static inline struct agent_memos *agent_memos_at(const struct channel *channel, uint64_t memo)
-{
-	return channel_part(channel, channel->memos + memo - 1);
-}
 
 /*
  * The hash of the stack from w->sp on, not mixed yet, in w->sum; w->count and w->end. 0:
@@ -150,13 +148,11 @@ int agent_memo_send(struct walker *w, const struct agent_memo *memo, uint64_t ha
 /* The walk that uses them will never end: as if there had been none so far. */
 void agent_memo_abandon(struct agent_memos *memos);
 
-/* The one for a walk from sp on, where the return address is caller. Both are the same for each walk. */
+/* The one for a walk from sp on, where the return address is caller: what agent/entry_x86_64.S does, too. */
 static inline struct agent_memo *agent_memo_for(struct agent_memos *memos, uint64_t sp,
 						uint64_t caller)
 {
-	/* All waits for it: no multiplication. In a child that was forked in agent_memos_of there are 0 classes. */
-	return &memos->of[(sp >> 4 ^ caller ^ caller >> 5) & (memos->classes - 1) &
-			  (MEMO_CLASSES_WIDE - 1)];
+	return &memos->of[(sp >> 4 ^ caller ^ caller >> 5) & memos->mask];
 }
 
 /* In use now, by the walk from sp on. 0: they are in use already. */

@@ -10,7 +10,7 @@
  * is all looked at here, in registers, and whatever is different is left to agent/walker.c.
  */
 
-/* As agent_walk, without the short way. */
+/* As agent_walk, without the short way: it takes memos, too, if they are free. */
 uint64_t agent_walk_slowly(struct channel *channel, struct channel_thread *thread, uint64_t sp,
 			   uint64_t bp);
 
@@ -18,8 +18,8 @@ uint64_t agent_walk_slowly(struct channel *channel, struct channel_thread *threa
  * What is left of it where the thread's memos are in use by this walk, and so many words of
  * its one are as they were. 0: to be walked slowly.
  */
-uint64_t agent_walk_on(struct channel *channel, struct channel_thread *thread, uint64_t sp,
-		       uint64_t bp, uint32_t compared);
+uint64_t agent_walk_on(struct channel *channel, struct channel_thread *thread,
+		       struct agent_memo *memo, uint64_t sp, uint64_t bp, uint32_t compared);
 
 /* Is this stack the memo's, all of whose words are as they were? */
 static inline int recall_is_whole(const struct agent_memo *m, uint64_t sp, uint64_t bp)
@@ -45,25 +45,21 @@ static inline uint64_t recall_hash(const struct channel *channel, struct agent_m
 /*
  * The hash of the stack from the function's caller to the outermost frame (at most
  * channel->depth frames). If memattach does not have this stack yet, its frames are
- * put into the ring first; if they are lost, it does not know the hash.
+ * put into the ring first; if they are lost, it does not know the hash. m is the
+ * thread's memo for this walk (agent_memo_for), NULL if it has none.
  */
 static inline __attribute__((always_inline)) uint64_t
-agent_walk(struct channel *channel, struct channel_thread *thread, uint64_t sp, uint64_t bp)
+agent_walk(struct channel *channel, struct channel_thread *thread, struct agent_memo *m,
+	   uint64_t sp, uint64_t bp)
 {
+	struct agent_memos *memos = (struct agent_memos *)thread->memo;
 	uint64_t generation = channel_generation(channel), key = rule_key(generation);
 	uint64_t span = __atomic_load_n(&thread->stack, __ATOMIC_RELAXED), hash = 0;
-	uint64_t memo = __atomic_load_n(&thread->memo, __ATOMIC_RELAXED);
-	struct agent_memos *memos = agent_memos_at(channel, memo);
-	struct agent_memo *m;
 	uint32_t compared = 0;
 	uint8_t faulted = 0;
 
-	if (generation & 1 || !memo || !span_has(span, sp) || sp & 7 ||
-	    !agent_memos_take(memos, sp))
+	if (!m || generation & 1 || !span_has(span, sp) || sp & 7 || !agent_memos_take(memos, sp))
 		return agent_walk_slowly(channel, thread, sp, bp);
-	m = agent_memo_for(memos, sp, agent_load(sp, &faulted));
-	/* Or else the compiler works it out anew wherever it is used. */
-	__asm__("" : "+r"(m));
 	if (m->generation == generation && m->span == span && m->slot >= sp &&
 	    m->frames <= channel->depth) {
 		compared = memo_compare(channel, key, m, 0, &faulted);
@@ -71,7 +67,7 @@ agent_walk(struct channel *channel, struct channel_thread *thread, uint64_t sp, 
 			hash = recall_hash(channel, m);
 	}
 	if (!hash || channel_generation(channel) != generation)
-		hash = agent_walk_on(channel, thread, sp, bp, faulted ? 0 : compared);
+		hash = agent_walk_on(channel, thread, m, sp, bp, faulted ? 0 : compared);
 	else if (!agent_memos_release(memos, m, sp))
 		hash = 0;
 	return hash ? hash : agent_walk_slowly(channel, thread, sp, bp);

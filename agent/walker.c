@@ -377,17 +377,16 @@ __attribute__((noinline)) uint64_t agent_walk_slowly(struct channel *channel,
 }
 
 __attribute__((noinline)) uint64_t agent_walk_on(struct channel *channel,
-						 struct channel_thread *thread, uint64_t sp,
-						 uint64_t bp, uint32_t compared)
+						 struct channel_thread *thread,
+						 struct agent_memo *memo, uint64_t sp, uint64_t bp,
+						 uint32_t compared)
 {
-	struct agent_memo *memo;
 	struct walker w;
 	int now;
 
 	w.depth = channel->depth;
 	now = prepare(&w, channel, thread, sp);
-	w.memos = agent_memos_of(&w);
-	memo = agent_memo_for(w.memos, sp, agent_load(sp, &w.faulted));
+	w.memos = (struct agent_memos *)thread->memo;
 	if (now)
 		return walk_with_memo(&w, memo, bp, compared);
 	agent_memos_release(w.memos, memo, sp);

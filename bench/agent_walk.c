@@ -18,9 +18,7 @@ static u64 frames;
 
 static void walk(uint64_t sp, uint64_t bp)
 {
-	u32 place;
-
-	sink = agent_walk(host.channel, &host.threads[0], sp, bp, &place);
+	sink = host_walk(host.channel, &host.threads[0], sp, bp);
 }
 
 static void nothing(uint64_t sp, uint64_t bp)

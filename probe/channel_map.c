@@ -271,11 +271,20 @@ struct channel_thread *channel_map_thread(const struct channel_map *map, u64 key
 	return NULL;
 }
 
+u64 channel_map_memo(const struct channel_map *map, u64 memo)
+{
+	/* As we have laid it out: what the target has made of it does not count. */
+	struct channel layout = {0};
+
+	lay_out(&layout);
+	return channel_memo_number(memo - map->theirs - layout.memos);
+}
+
 void channel_map_keep_work(const struct channel_map *map, u64 key, struct channel_work *work)
 {
 	const struct channel_thread *entry = channel_map_thread(map, key);
-	u64 memo = channel_memo_number(entry ? __atomic_load_n(&entry->memo, __ATOMIC_RELAXED) : 0);
-	/* As we have laid it out: what the target has made of it does not count. */
+	u64 memo = channel_map_memo(map,
+				    entry ? __atomic_load_n(&entry->memo, __ATOMIC_RELAXED) : 0);
 	struct channel layout = {0};
 
 	work->offset = 0;

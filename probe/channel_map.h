@@ -51,6 +51,9 @@ int channel_map_clean_child(const struct channel_map *map, const struct inject_p
 /* The entry of the thread with this thread pointer (fs base); NULL: it has none. */
 struct channel_thread *channel_map_thread(const struct channel_map *map, u64 key);
 
+/* The number of a thread's memos (channel_thread.memo, from the target); CHANNEL_MEMOS: they are none. */
+u64 channel_map_memo(const struct channel_map *map, u64 memo);
+
 /*
  * What the agent may be at work with in a thread that has just forked and stands in the
  * stop for that: to be there in the child, too, which has a copy of its stack.

@@ -239,6 +239,7 @@ int probes_improve(struct probes *probes, struct thread *thread, struct err *err
 
 void probes_thread_exits(struct probes *probes, struct thread *thread)
 {
+	struct channel_map *map = jumps_channel(probes->jumps);
 	struct channel_thread *entry;
 	u64 memo;
 
@@ -248,10 +249,10 @@ void probes_thread_exits(struct probes *probes, struct thread *thread)
 	entry = mixed_entry(probes, thread, false);
 	if (!entry)
 		return;
-	memo = channel_memo_number(__atomic_exchange_n(&entry->memo, 0, __ATOMIC_RELAXED));
+	memo = channel_map_memo(map, __atomic_exchange_n(&entry->memo, 0, __ATOMIC_RELAXED));
 	if (memo < CHANNEL_MEMOS)
-		__atomic_fetch_and(&jumps_channel(probes->jumps)->ours->memos_taken[memo / 64],
-				   ~(1ULL << memo % 64), __ATOMIC_RELAXED);
+		__atomic_fetch_and(&map->ours->memos_taken[memo / 64], ~(1ULL << memo % 64),
+				   __ATOMIC_RELAXED);
 	entry->stack = entry->open = 0;
 	entry->countdown = entry->fresh = 0;
 	entry->random = 0;

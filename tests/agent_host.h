@@ -142,6 +142,17 @@ static inline void host_open(struct host *h)
 	stand_in = (struct stand_in){.limit = STAND_IN_RECORDS};
 }
 
+/* agent_walk with the memo that the agent's code would find, which knows that sp may be read. */
+static inline u64 host_walk(struct channel *channel, struct channel_thread *thread, u64 sp, u64 bp)
+{
+	struct agent_memos *memos = (struct agent_memos *)thread->memo;
+	struct agent_memo *memo = NULL;
+
+	if (memos && sp % 8 == 0 && span_has(thread->stack, sp))
+		memo = agent_memo_for(memos, sp, *(const u64 *)sp);
+	return agent_walk(channel, thread, memo, sp, bp);
+}
+
 struct host_stack {
 	u64 pcs[CHANNEL_DEPTH_MAX + 1];
 	u32 n;

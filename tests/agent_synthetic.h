@@ -100,10 +100,10 @@ static inline u64 syn_walk_both(struct synthetic *s, u64 sp, u64 bp)
 	struct channel *channel = s->h.channel;
 	u64 memos = channel->memos, with, without;
 
-	with = agent_walk(channel, &s->h.threads[1], sp, bp);
+	with = host_walk(channel, &s->h.threads[1], sp, bp);
 	channel->memos = 0;
 	s->h.threads[2].memo = 0;
-	without = agent_walk(channel, &s->h.threads[2], sp, bp);
+	without = host_walk(channel, &s->h.threads[2], sp, bp);
 	channel->memos = memos;
 	host_assert(with == without);
 	return with;

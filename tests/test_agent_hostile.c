@@ -115,7 +115,7 @@ START_TEST(nonsense)
 			if (syn_below(&syn, 8))
 				sp &= ~7ULL;
 			stand_in.n = 0;
-			agent_walk(syn.h.channel, &syn.h.threads[1], sp, bp);
+			host_walk(syn.h.channel, &syn.h.threads[1], sp, bp);
 			agent_nesting(syn.h.channel, &syn.h.threads[1], sp, bp);
 		}
 	}
@@ -139,8 +139,8 @@ START_TEST(only_from_sp_on)
 	ck_assert_int_eq(mprotect((void *)syn.low, SYN_STACK / 2, PROT_NONE), 0);
 	forbidden_low = syn.low;
 	forbidden_high = sp;
-	agent_walk(syn.h.channel, &syn.h.threads[1], sp, 0);
-	agent_walk(syn.h.channel, &syn.h.threads[1], sp, 0);
+	host_walk(syn.h.channel, &syn.h.threads[1], sp, 0);
+	host_walk(syn.h.channel, &syn.h.threads[1], sp, 0);
 	ck_assert_uint_eq(fixed, 0);
 	syn_close(&syn);
 }
@@ -163,18 +163,18 @@ START_TEST(vanished)
 		ck_assert_int_eq(mprotect((void *)(syn.high - 4096), 4096, PROT_READ | PROT_WRITE),
 				 0);
 		stand_in.range = (struct channel_range){syn.low, syn.high};
-		agent_walk(c, &syn.h.threads[1], sp, 0);
+		host_walk(c, &syn.h.threads[1], sp, 0);
 		ck_assert_int_eq(mprotect((void *)(syn.high - 4096), 4096, PROT_NONE), 0);
 		stand_in.range.high -= 4096;
 		stand_in.asked = 0;
 		fixed = 0;
-		hash = agent_walk(c, &syn.h.threads[1], sp, 0);
+		hash = host_walk(c, &syn.h.threads[1], sp, 0);
 		ck_assert_uint_gt(fixed, 0);
 		ck_assert_uint_eq(stand_in.asked, 1);
 		ck_assert(agent_known_find(c, hash));
 		/* From now on it is known. */
 		fixed = 0;
-		ck_assert_uint_eq(agent_walk(c, &syn.h.threads[1], sp, 0), hash);
+		ck_assert_uint_eq(host_walk(c, &syn.h.threads[1], sp, 0), hash);
 		ck_assert_uint_eq(fixed, 0);
 		/* Again without a memo. */
 		c->memos = 0;
@@ -194,7 +194,7 @@ START_TEST(gone_for_good)
 	syn_open(&syn, 4);
 	ck_assert_int_eq(mprotect((void *)syn.low, SYN_STACK, PROT_NONE), 0);
 	lost = syn.h.channel->lost[CHANNEL_LOSS_STACK];
-	hash = agent_walk(syn.h.channel, &syn.h.threads[1], syn.low + 4096, 0);
+	hash = host_walk(syn.h.channel, &syn.h.threads[1], syn.low + 4096, 0);
 	ck_assert(!agent_known_find(syn.h.channel, hash));
 	ck_assert_uint_eq(syn.h.channel->lost[CHANNEL_LOSS_STACK], lost + 1);
 	ck_assert_int_eq(agent_nesting(syn.h.channel, &syn.h.threads[1], syn.low + 4096, 0),
@@ -227,7 +227,7 @@ static int sent(u64 sp, u64 *pcs)
 
 	stand_in.n = 0;
 	memset((char *)syn.h.channel + syn.h.channel->known, 0, CHANNEL_KNOWN * sizeof(u64));
-	hash = agent_walk(syn.h.channel, &syn.h.threads[1], sp, 0);
+	hash = host_walk(syn.h.channel, &syn.h.threads[1], sp, 0);
 	n = stand_in_stack(0, pcs, CHANNEL_DEPTH_MAX, &end, &again);
 	ck_assert_int_ge(n, 0);
 	ck_assert_uint_eq(hash, again);

@@ -417,8 +417,7 @@ static u64 handler_sp;
 static struct agent_memos *memos_of_1(void)
 {
 	host_assert(syn.h.threads[1].memo);
-	return (struct agent_memos *)((char *)syn.h.channel + syn.h.channel->memos +
-				      syn.h.threads[1].memo - 1);
+	return (struct agent_memos *)syn.h.threads[1].memo;
 }
 
 static void on_timer(int signo)
@@ -429,7 +428,7 @@ static void on_timer(int signo)
 	/* Only from the middle of a walk is it of interest. */
 	handler_busy += memos_of_1()->busy != 0;
 	*syn_word(handler_sp) = syn_pc(1 + handled % 7);
-	hash = agent_walk(syn.h.channel, &syn.h.threads[1], handler_sp, 0);
+	hash = host_walk(syn.h.channel, &syn.h.threads[1], handler_sp, 0);
 	if (handled % 7 == 0) {
 		if (!handler_hash)
 			handler_hash = hash;
@@ -459,17 +458,17 @@ START_TEST(interrupted)
 	for (u32 i = 0; i < 64; i++) {
 		sp[i] = syn.high - 1024 - 16 * (5 + i % 40);
 		*syn_word(sp[i]) = syn_pc(100 + i % 20);
-		expected[i] = agent_walk(syn.h.channel, &syn.h.threads[2], sp[i], 0);
+		expected[i] = host_walk(syn.h.channel, &syn.h.threads[2], sp[i], 0);
 		*syn_word(sp[i]) = syn_pc((u32)(sp[i] / 8 % 100));
 	}
-	agent_walk(syn.h.channel, &syn.h.threads[1], sp[0], 0);
+	host_walk(syn.h.channel, &syn.h.threads[1], sp[0], 0);
 	sigaction(SIGALRM, &action, NULL);
 	setitimer(ITIMER_REAL, &timer, NULL);
 	while (handled < 4000 && (handler_busy < 200 || handled < 1000)) {
 		u32 i = (u32)(rounds++ * 7 % 64);
 
 		*syn_word(sp[i]) = syn_pc(100 + i % 20);
-		host_assert(agent_walk(syn.h.channel, &syn.h.threads[1], sp[i], 0) == expected[i]);
+		host_assert(host_walk(syn.h.channel, &syn.h.threads[1], sp[i], 0) == expected[i]);
 		/* As it was: others come through here. */
 		*syn_word(sp[i]) = syn_pc((u32)(sp[i] / 8 % 100));
 	}
@@ -496,7 +495,7 @@ START_TEST(abandoned)
 	syn_walk_both(&syn, syn.high - 512, 0);
 	memo = memos_of_1();
 	ck_assert_uint_eq(memo->busy, 0);
-	for (u32 i = 0; i < memo->classes; i++)
+	for (u64 i = 0; i <= memo->mask; i++)
 		frames += memo->of[i].frames;
 	ck_assert_uint_gt(frames, 10);
 	memo->busy = 1;
@@ -506,14 +505,20 @@ START_TEST(abandoned)
 	ck_assert_uint_eq(memo->busy, 1);
 	*syn_word(syn.high - 512 + 32) = syn_pc(3);
 	/* A stack that is cut does not tell. */
-	agent_walk(syn.h.channel, &syn.h.threads[1], syn.low + 4096, 0);
+	host_walk(syn.h.channel, &syn.h.threads[1], syn.low + 4096, 0);
 	ck_assert_uint_eq(memo->busy, 1);
-	agent_walk(syn.h.channel, &syn.h.threads[1], syn.high - 512, 0);
+	host_walk(syn.h.channel, &syn.h.threads[1], syn.high - 512, 0);
 	ck_assert_uint_eq(memo->busy, 0);
 	syn_walk_both(&syn, syn.high - 512, 0);
 	syn_close(&syn);
 }
 END_TEST
+
+static u64 memo_number(u32 thread)
+{
+	return channel_memo_number(syn.h.threads[thread].memo - (u64)syn.h.channel -
+				   syn.h.channel->memos);
+}
 
 /* More threads than memos: they do without. And a memo that was given back is taken again. */
 START_TEST(pool)
@@ -527,15 +532,14 @@ START_TEST(pool)
 		*syn_word(at) = syn_pc(at < syn.high - 256 ? 3 : 255);
 	hash = syn_walk_both(&syn, syn.high - 512, 0);
 	for (u32 i = 3; i < CHANNEL_MEMOS + 20; i++) {
-		ck_assert_uint_eq(agent_walk(syn.h.channel, &syn.h.threads[i], syn.high - 512, 0),
+		ck_assert_uint_eq(host_walk(syn.h.channel, &syn.h.threads[i], syn.high - 512, 0),
 				  hash);
-		ck_assert_uint_eq(channel_memo_number(syn.h.threads[i].memo),
-				  i - 2 < CHANNEL_MEMOS ? i - 2 : CHANNEL_MEMOS);
+		ck_assert_uint_eq(memo_number(i), i - 2 < CHANNEL_MEMOS ? i - 2 : CHANNEL_MEMOS);
 	}
 	syn.h.threads[50].memo = 0;
 	syn.h.channel->memos_taken[48 / 64] &= ~(1ULL << 48 % 64);
-	agent_walk(syn.h.channel, &syn.h.threads[400], syn.high - 512, 0);
-	ck_assert_uint_eq(channel_memo_number(syn.h.threads[400].memo), 48);
+	host_walk(syn.h.channel, &syn.h.threads[400], syn.high - 512, 0);
+	ck_assert_uint_eq(memo_number(400), 48);
 	syn_close(&syn);
 }
 END_TEST

@@ -47,11 +47,11 @@ static void compare_memo(u64 sp, u64 bp)
 	if (calls++ % 256 == 0)
 		memset((char *)channel + channel->known, 0, CHANNEL_KNOWN * sizeof(u64));
 	stand_in.n = 0;
-	hash = agent_walk(channel, &host.threads[1], sp, bp);
+	hash = host_walk(channel, &host.threads[1], sp, bp);
 	if (stand_in.n)
 		compare_sent(sp, bp, hash);
 	channel->memos = 0;
-	plain = agent_walk(channel, &host.threads[2], sp, bp);
+	plain = host_walk(channel, &host.threads[2], sp, bp);
 	channel->memos = memos;
 	host_assert(hash == plain);
 }

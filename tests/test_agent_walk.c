@@ -47,7 +47,7 @@ static void compare(u64 sp, u64 bp)
 
 	calls++;
 	stand_in.n = 0;
-	hash = agent_walk(host.channel, thread, sp, bp);
+	hash = host_walk(host.channel, thread, sp, bp);
 	host_reference(&host, &expected, sp, bp);
 	if (stand_in.n) {
 		n = stand_in_stack(0, pcs, CHANNEL_DEPTH_MAX, &end, &sent);
@@ -64,7 +64,7 @@ static void compare(u64 sp, u64 bp)
 	}
 	ck_assert(agent_known_find(host.channel, hash));
 	stand_in.n = 0;
-	again = agent_walk(host.channel, thread, sp, bp);
+	again = host_walk(host.channel, thread, sp, bp);
 	ck_assert_uint_eq(again, hash);
 	ck_assert_uint_eq(stand_in.n, 0);
 }
@@ -357,7 +357,7 @@ static void forget_ours(u64 sp, u64 bp)
 
 	nesting = agent_nesting(host.channel, &host.threads[1], sp, bp);
 	ck_assert_int_eq(nesting, (int)least);
-	hash = agent_walk(host.channel, &host.threads[1], sp, bp);
+	hash = host_walk(host.channel, &host.threads[1], sp, bp);
 	ck_assert(agent_known_find(host.channel, hash));
 	calls++;
 }
@@ -408,27 +408,27 @@ static void keep_registers(u64 sp, u64 bp)
 	/* No room: nothing is remembered as known. */
 	stand_in.limit = 2;
 	stand_in.n = 0;
-	hash = agent_walk(host.channel, &host.threads[1], sp, bp);
+	hash = host_walk(host.channel, &host.threads[1], sp, bp);
 	ck_assert(!agent_known_find(host.channel, hash));
 	ck_assert_uint_gt(host.channel->lost[CHANNEL_LOSS_STACK], 0);
 	stand_in.limit = STAND_IN_RECORDS;
 	stand_in.n = 0;
-	ck_assert_uint_eq(agent_walk(host.channel, &host.threads[1], sp, bp), hash);
+	ck_assert_uint_eq(host_walk(host.channel, &host.threads[1], sp, bp), hash);
 	ck_assert(agent_known_find(host.channel, hash));
 	ck_assert_uint_gt(stand_in.n, 2);
 	/* Another generation, another seed: the same frames, another hash. */
 	tables_remove(host.tables, 1);
 	tables_publish(host.tables);
 	stand_in.n = 0;
-	ck_assert_uint_ne(agent_walk(host.channel, &host.threads[1], sp, bp), hash);
+	ck_assert_uint_ne(host_walk(host.channel, &host.threads[1], sp, bp), hash);
 	ck_assert_uint_gt(stand_in.n, 2);
 	/* Nobody answers: the stack cannot be read. */
 	stand_in.mute = 1;
 	host.threads[1].stack = 0;
 	memset((char *)host.channel + host.channel->ranges, 0, CHANNEL_RANGES * 8);
 	stand_in.asked = 0;
-	agent_walk(host.channel, &host.threads[1], sp, bp);
-	agent_walk(host.channel, &host.threads[1], sp, bp);
+	host_walk(host.channel, &host.threads[1], sp, bp);
+	host_walk(host.channel, &host.threads[1], sp, bp);
 	ck_assert_uint_eq(stand_in.asked, 1);
 	ck_assert_int_eq(agent_read(host.channel, &host.threads[1], sp, &value), 0);
 	stand_in.mute = 0;
@@ -438,7 +438,7 @@ static void keep_registers(u64 sp, u64 bp)
 	/* While modules change there are no stacks. */
 	host.channel->generation++;
 	lost = host.channel->lost[CHANNEL_LOSS_STACK];
-	agent_walk(host.channel, &host.threads[1], sp, bp);
+	host_walk(host.channel, &host.threads[1], sp, bp);
 	ck_assert_uint_eq(host.channel->lost[CHANNEL_LOSS_STACK], lost + 1);
 	calls++;
 }
