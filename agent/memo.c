@@ -95,10 +95,10 @@ static inline uint32_t compare(struct walker *w, struct agent_memo *m, uint32_t 
  * Compares the words of the frames that are above sp; of a deep stack, only of as
  * many as are sent, and one more.
  */
-static inline struct usable check(struct walker *w, struct agent_memo *m, uint32_t compared)
+static inline struct usable check(struct walker *w, struct agent_memo *m)
 {
 	struct usable u = {0, m->frames};
-	uint32_t word;
+	uint32_t word = m->compared;
 
 	while (u.n > 0 && slot_of(m, u.n - 1) < w->sp)
 		u.n--;
@@ -108,9 +108,9 @@ static inline struct usable check(struct walker *w, struct agent_memo *m, uint32
 		return u;
 	if (u.n > w->depth + 1) {
 		u.first = u.n - w->depth - 1;
-		compared = m->frame[u.first - 1].words;
+		word = m->frame[u.first - 1].words;
 	}
-	word = compare(w, m, compared);
+	word = compare(w, m, word);
 	if (word < m->words) {
 		while (u.n > u.first && m->frame[u.n - 1].words > word)
 			u.n--;
@@ -440,7 +440,7 @@ static __attribute__((noinline, cold)) int start_anew(struct walker *w, struct a
 	return update(w, m, bp, none) == UPDATED && answer(w, m, 0);
 }
 
-int agent_memo_walk(struct walker *w, struct agent_memo *m, uint64_t bp, uint32_t compared)
+int agent_memo_walk(struct walker *w, struct agent_memo *m, uint64_t bp)
 {
 	struct usable u;
 
@@ -448,7 +448,7 @@ int agent_memo_walk(struct walker *w, struct agent_memo *m, uint64_t bp, uint32_
 		return 0;
 	if (m->generation != w->generation || m->span != w->span)
 		return start_anew(w, m, bp);
-	u = check(w, m, compared);
+	u = check(w, m);
 	if (w->faulted)
 		return 0;
 	if (u.n > u.first) {

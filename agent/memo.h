@@ -89,6 +89,8 @@ struct agent_memo {
 	uint16_t frames, words;
 	uint8_t end;   /* enum channel_end, or MEMO_OPEN */
 	uint8_t flags; /* of the innermost frame, and MEMO_PART */
+	/* So many words were as they were; the walk that begins says so. Not 0: all frames are above its sp, and to be sent. */
+	uint16_t compared;
 
 	uint64_t bp;     /* of the innermost frame */
 	uint64_t end_sp; /* where the walk ended */
@@ -134,10 +136,9 @@ struct agent_memos *agent_memos_of(const struct walker *w);
 
 /*
  * The hash of the stack from w->sp on, not mixed yet, in w->sum; w->count and w->end. 0:
- * this stack has to be walked without the memo. Of the memo's words so many are known to be as they
- * were; that is 0, or all its frames are above sp, and none would be left out.
+ * this stack has to be walked without the memo. memo->compared has been set.
  */
-int agent_memo_walk(struct walker *w, struct agent_memo *memo, uint64_t bp, uint32_t compared);
+int agent_memo_walk(struct walker *w, struct agent_memo *memo, uint64_t bp);
 
 /* A word that the end of the walk depends on, for w->noting; w->unnoted if it cannot be remembered. */
 void agent_memo_note(struct walker *w, uint64_t address, uint64_t value);

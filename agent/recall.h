@@ -15,11 +15,12 @@ uint64_t agent_walk_slowly(struct channel *channel, struct channel_thread *threa
 			   uint64_t bp);
 
 /*
- * What is left of it where the thread's memos are in use by this walk, and so many words of
- * its one are as they were. 0: to be walked slowly.
+ * What is left of it where the thread's memos are in use by this walk, and memo->compared says how
+ * far it has come. 0: to be walked slowly.
  */
 uint64_t agent_walk_on(struct channel *channel, struct channel_thread *thread,
-		       struct agent_memo *memo, uint64_t sp, uint64_t bp, uint32_t compared);
+		       struct agent_memos *memos, struct agent_memo *memo, uint64_t sp,
+		       uint64_t bp);
 
 /* Is this stack the memo's, all of whose words are as they were? */
 static inline int recall_is_whole(const struct agent_memo *m, uint64_t sp, uint64_t bp)
@@ -58,7 +59,8 @@ agent_walk(struct channel *channel, struct channel_thread *thread, struct agent_
 	uint32_t compared = 0;
 	uint8_t faulted = 0;
 
-	if (!m || generation & 1 || !span_has(span, sp) || sp & 7 || !agent_memos_take(memos, sp))
+	/* In a child that was forked on the way here the thread has no memos any more. */
+	if (!m || !memos || generation & 1 || !span_has(span, sp) || sp & 7 || !agent_memos_take(memos, sp))
 		return agent_walk_slowly(channel, thread, sp, bp);
 	if (m->generation == generation && m->span == span && m->slot >= sp &&
 	    m->frames <= channel->depth) {
@@ -66,10 +68,12 @@ agent_walk(struct channel *channel, struct channel_thread *thread, struct agent_
 		if (compared == m->words && recall_is_whole(m, sp, bp) && !faulted)
 			hash = recall_hash(channel, m);
 	}
-	if (!hash || channel_generation(channel) != generation)
-		hash = agent_walk_on(channel, thread, m, sp, bp, faulted ? 0 : compared);
-	else if (!agent_memos_release(memos, m, sp))
+	if (!hash || channel_generation(channel) != generation) {
+		m->compared = faulted ? 0 : (uint16_t)compared;
+		hash = agent_walk_on(channel, thread, memos, m, sp, bp);
+	} else if (!agent_memos_release(memos, m, sp)) {
 		hash = 0;
+	}
 	return hash ? hash : agent_walk_slowly(channel, thread, sp, bp);
 }
 

@@ -302,11 +302,11 @@ static __attribute__((noinline)) uint64_t find_or_send(struct walker *w, struct 
 
 /* With the thread's memo, which is in use by this walk. 0: to be tried without. */
 static inline __attribute__((always_inline)) uint64_t
-walk_with_memo(struct walker *w, struct agent_memo *memo, uint64_t bp, uint32_t compared)
+walk_with_memo(struct walker *w, struct agent_memo *memo, uint64_t bp)
 {
 	uint64_t hash = 0;
 
-	if (agent_memo_walk(w, memo, bp, compared) &&
+	if (agent_memo_walk(w, memo, bp) &&
 	    channel_generation(w->channel) == w->generation)
 		hash = find_or_send(w, memo, hash_mix(w->sum));
 	return agent_memos_release(w->memos, memo, w->sp) ? hash : 0;
@@ -334,17 +334,19 @@ static __attribute__((noinline)) uint64_t walk_without(struct walker *w, uint64_
 /* A memo for this walk, in use now; NULL: none. *busy: those that are in use already. */
 static struct agent_memo *take_memo(struct walker *w, struct agent_memos **busy)
 {
-	struct agent_memos *memos = agent_memos_of(w);
+	struct agent_memo *memo;
 
 	*busy = 0;
-	if (!memos || !w->span || w->sp & 7)
+	w->memos = agent_memos_of(w);
+	if (!w->memos || !w->span || w->sp & 7)
 		return 0;
-	if (!agent_memos_take(memos, w->sp)) {
-		*busy = memos;
+	if (!agent_memos_take(w->memos, w->sp)) {
+		*busy = w->memos;
 		return 0;
 	}
-	w->memos = memos;
-	return agent_memo_for(memos, w->sp, agent_load(w->sp, &w->faulted));
+	memo = agent_memo_for(w->memos, w->sp, agent_load(w->sp, &w->faulted));
+	memo->compared = 0;
+	return memo;
 }
 
 __attribute__((noinline)) uint64_t agent_walk_slowly(struct channel *channel,
@@ -362,7 +364,7 @@ __attribute__((noinline)) uint64_t agent_walk_slowly(struct channel *channel,
 		if (!prepare(&w, channel, thread, sp))
 			continue;
 		memo = take_memo(&w, &busy);
-		hash = memo ? walk_with_memo(&w, memo, bp, 0) : 0;
+		hash = memo ? walk_with_memo(&w, memo, bp) : 0;
 		if (hash)
 			return hash;
 		hash = walk_without(&w, bp);
@@ -378,18 +380,16 @@ __attribute__((noinline)) uint64_t agent_walk_slowly(struct channel *channel,
 
 __attribute__((noinline)) uint64_t agent_walk_on(struct channel *channel,
 						 struct channel_thread *thread,
-						 struct agent_memo *memo, uint64_t sp, uint64_t bp,
-						 uint32_t compared)
+						 struct agent_memos *memos,
+						 struct agent_memo *memo, uint64_t sp, uint64_t bp)
 {
 	struct walker w;
-	int now;
 
 	w.depth = channel->depth;
-	now = prepare(&w, channel, thread, sp);
-	w.memos = (struct agent_memos *)thread->memo;
-	if (now)
-		return walk_with_memo(&w, memo, bp, compared);
-	agent_memos_release(w.memos, memo, sp);
+	w.memos = memos;
+	if (prepare(&w, channel, thread, sp))
+		return walk_with_memo(&w, memo, bp);
+	agent_memos_release(memos, memo, sp);
 	return 0;
 }
 
