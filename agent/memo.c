@@ -69,19 +69,16 @@ static inline void keep(struct agent_memo *m, uint32_t n)
 	note_innermost(m);
 }
 
-/*
- * The words from i on are compared, whether the cache of rules has what that takes or not. The
- * first one that makes what comes behind it invalid; m->words: none does.
- */
-static inline uint32_t compare(struct walker *w, struct agent_memo *m, uint32_t i)
+/* As memo_compare, whether the cache of rules has what that takes or not. */
+static inline uint32_t compare(struct walker *w, struct agent_memo *m, uint32_t i, uint32_t words)
 {
 	uint32_t last = MEMO_NO_FRAME;
 
 	for (;;) {
 		uint64_t at;
 
-		i = memo_compare(w->channel, w->key, m, i, &w->faulted);
-		if (i >= m->words || i == last || m->more[i].rule == MEMO_FIXED)
+		i = memo_compare(w->channel, w->key, m, i, words, &w->faulted);
+		if (i >= words || i == last || m->more[i].rule == MEMO_FIXED)
 			return i;
 		/* Now the cache has it, unless it is none that it can have. */
 		at = agent_load(m->word[i].address, &w->faulted);
@@ -91,30 +88,37 @@ static inline uint32_t compare(struct walker *w, struct agent_memo *m, uint32_t 
 	}
 }
 
+/* The frame that has this word; the first one if it is of the end. */
+static inline uint32_t frame_of(const struct agent_memo *m, uint32_t word)
+{
+	while (m->more[word].frame == MEMO_NO_FRAME)
+		word++;
+	return m->more[word].frame;
+}
+
 /*
  * Compares the words of the frames that are above sp; of a deep stack, only of as
- * many as are sent, and one more.
+ * many as are sent, and one more. What is not usable stays there until other frames are put in.
  */
 static inline struct usable check(struct walker *w, struct agent_memo *m)
 {
 	struct usable u = {0, m->frames};
-	uint32_t word = m->compared;
+	uint32_t word = m->compared, words;
 
 	while (u.n > 0 && slot_of(m, u.n - 1) < w->sp)
 		u.n--;
-	if (u.n < m->frames)
-		keep(m, u.n);
 	if (u.n == 0)
 		return u;
 	if (u.n > w->depth + 1) {
 		u.first = u.n - w->depth - 1;
 		word = m->frame[u.first - 1].words;
 	}
-	word = compare(w, m, word);
-	if (word < m->words) {
-		while (u.n > u.first && m->frame[u.n - 1].words > word)
-			u.n--;
-		keep(m, u.n);
+	words = m->frame[u.n - 1].words;
+	word = compare(w, m, word, words);
+	if (word < words) {
+		u.n = frame_of(m, word);
+		if (u.n < u.first)
+			u.n = u.first;
 	}
 	return u;
 }
@@ -320,7 +324,7 @@ static inline void fill_group(struct agent_memo *m)
 }
 
 /* Puts the steps behind the frames of the memo, the outermost of them first. */
-static __attribute__((noinline)) int put_steps(struct walker *w, struct agent_memo *m,
+static inline int put_steps(struct walker *w, struct agent_memo *m,
 					       uint32_t steps, struct outer *o)
 {
 	while (steps-- > 0) {
@@ -358,8 +362,8 @@ static inline int begin(struct walker *w, uint64_t bp)
 enum updated { UPDATED, FULL, NOT_HERE };
 
 /* Walks, and brings the memo up to date. */
-static __attribute__((noinline)) enum updated update(struct walker *w, struct agent_memo *m,
-						     uint64_t bp, struct usable u)
+static inline enum updated update(struct walker *w, struct agent_memo *m, uint64_t bp,
+				  struct usable u)
 {
 	uint32_t max = w->depth + 1 + MEMO_MORE;
 	struct outer outer = {0};
@@ -390,14 +394,12 @@ static __attribute__((noinline)) enum updated update(struct walker *w, struct ag
 	return FULL;
 }
 
-/* The same for the stack that is walked most: the one that was walked last. */
-static inline enum updated update_same(struct walker *w, struct agent_memo *m, uint64_t bp,
-				       struct usable u)
+/* Is this stack made of the frames that can be used, from the innermost of them on? */
+static inline int is_same(const struct walker *w, const struct agent_memo *m, uint64_t bp,
+			  struct usable u)
 {
 	/* That its return address is the memo's, too, check has found out. */
-	if (slot_of(m, u.n - 1) != w->sp || !fits(&m->frame[u.n - 1], bp, 0))
-		return update(w, m, bp, u);
-	return UPDATED;
+	return u.n > u.first && slot_of(m, u.n - 1) == w->sp && fits(&m->frame[u.n - 1], bp, 0);
 }
 
 /* The hash of the innermost w->depth frames. */
@@ -429,37 +431,38 @@ static inline int answer(struct walker *w, struct agent_memo *m, uint32_t first)
 	return 1;
 }
 
-static __attribute__((noinline, cold)) int start_anew(struct walker *w, struct agent_memo *m,
-						      uint64_t bp)
-{
-	struct usable none = {0, 0};
-
-	forget(m);
-	m->generation = w->generation;
-	m->span = w->span;
-	return update(w, m, bp, none) == UPDATED && answer(w, m, 0);
-}
-
 int agent_memo_walk(struct walker *w, struct agent_memo *m, uint64_t bp)
 {
-	struct usable u;
+	struct usable u = {0, 0};
+	int anew;
 
 	if (!w->span)
 		return 0;
-	if (m->generation != w->generation || m->span != w->span)
-		return start_anew(w, m, bp);
-	u = check(w, m);
+	if (m->generation == w->generation && m->span == w->span)
+		u = check(w, m);
 	if (w->faulted)
 		return 0;
-	if (u.n > u.first) {
-		enum updated updated = update_same(w, m, bp, u);
+	do {
+		enum updated updated = UPDATED;
 
+		anew = u.n <= u.first;
+		if (anew) {
+			forget(m);
+			m->generation = w->generation;
+			m->span = w->span;
+			u = (struct usable){0, 0};
+		}
+		if (!is_same(w, m, bp, u))
+			updated = update(w, m, bp, u);
+		else if (u.n < m->frames)
+			keep(m, u.n);
 		if (updated == NOT_HERE)
 			return 0;
 		if (updated == UPDATED && answer(w, m, u.first))
 			return 1;
-	}
-	return start_anew(w, m, bp);
+		u = (struct usable){0, 0};
+	} while (!anew);
+	return 0;
 }
 
 __attribute__((cold)) int agent_memo_send(struct walker *w, const struct agent_memo *m,

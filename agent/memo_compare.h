@@ -50,14 +50,14 @@ static inline struct memo_word *memo_first_changed(struct memo_word *word, uint8
 }
 
 /*
- * The first word from i on that makes what comes behind it invalid; m->words: none does.
- * Most of them are as they were, and so may be some behind the last one.
+ * The first of the words, from i on, that makes what comes behind it invalid; words: none
+ * does. Most of them are as they were, and so may be some behind the last one.
  */
 static inline __attribute__((always_inline)) uint32_t
 memo_compare(const struct channel *channel, uint64_t key, struct agent_memo *m, uint32_t i,
-	     uint8_t *faulted)
+	     uint32_t words, uint8_t *faulted)
 {
-	struct memo_word *word = m->word + i, *end = m->word + m->words;
+	struct memo_word *word = m->word + i, *end = m->word + words;
 
 	while (word < end) {
 		uint64_t at;
@@ -75,7 +75,7 @@ memo_compare(const struct channel *channel, uint64_t key, struct agent_memo *m, 
 			return (uint32_t)(word - m->word);
 		word++;
 	}
-	return m->words;
+	return words;
 }
 
 #endif

@@ -64,7 +64,7 @@ agent_walk(struct channel *channel, struct channel_thread *thread, struct agent_
 		return agent_walk_slowly(channel, thread, sp, bp);
 	if (m->generation == generation && m->span == span && m->slot >= sp &&
 	    m->frames <= channel->depth) {
-		compared = memo_compare(channel, key, m, 0, &faulted);
+		compared = memo_compare(channel, key, m, 0, m->words, &faulted);
 		if (compared == m->words && recall_is_whole(m, sp, bp) && !faulted)
 			hash = recall_hash(channel, m);
 	}

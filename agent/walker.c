@@ -283,16 +283,25 @@ static __attribute__((noinline, cold)) int send_stack(struct walker *w, uint64_t
 	return agent_send_end(w, hash);
 }
 
+/* memattach gets a stack that it does not have. 0; -1: not now; SEND_AGAIN. */
+static __attribute__((noinline, cold)) int send_from_memo(struct walker *w,
+							  struct agent_memo *memo, uint64_t hash)
+{
+	int sent = agent_memo_send(w, memo, hash);
+
+	if (sent == 0)
+		agent_known_add(w->channel, hash);
+	return sent;
+}
+
 /* Is this stack one that memattach has? It gets the others. The hash; 0: to be walked again. */
-static __attribute__((noinline)) uint64_t find_or_send(struct walker *w, struct agent_memo *memo,
-						       uint64_t hash)
+static inline uint64_t find_or_send(struct walker *w, struct agent_memo *memo, uint64_t hash)
 {
 	if (__builtin_expect(!agent_known_find(w->channel, hash), 0)) {
-		int sent = agent_memo_send(w, memo, hash);
+		int sent = send_from_memo(w, memo, hash);
 
 		if (sent)
 			return sent == SEND_AGAIN ? 0 : hash;
-		agent_known_add(w->channel, hash);
 	}
 	/* Of one that is cut, top does not tell. */
 	memo->known_hash = w->end == CHANNEL_DEPTH ? 0 : hash;
