@@ -51,8 +51,8 @@
 #define CHANNEL_THREAD_MEMO      40
 /* Of a thread's memos (agent/memo.h): the mask of their classes, the first one of them, the size of each. */
 #define CHANNEL_MEMO_MASK  8
-#define CHANNEL_MEMO_FIRST 3136
-#define CHANNEL_MEMO_EACH  6208
+#define CHANNEL_MEMO_FIRST 2624
+#define CHANNEL_MEMO_EACH  5056
 
 /* A hash of its lower 40 bits: 2^31 / golden ratio (Knuth), which an instruction has room for. */
 #define CHANNEL_THREAD_MULTIPLIER       0x4f1bbcdd
@@ -72,9 +72,9 @@
 #define CHANNEL_FILTER     (1U << 16)
 #define CHANNEL_MODULES    2048U
 #define CHANNEL_MEMOS      128U
-#define CHANNEL_MEMOS_WIDE 16U     /* of them, the first ones: for more classes (agent/memo.h) */
-#define CHANNEL_MEMO_WIDE  201792U /* the size of a wide one */
-#define CHANNEL_MEMO_SIZE  27968U  /* and of another one */
+#define CHANNEL_MEMOS_WIDE 12U     /* of them, the first ones: for more classes (agent/memo.h) */
+#define CHANNEL_MEMO_WIDE  326208U /* the size of a wide one */
+#define CHANNEL_MEMO_SIZE  22848U  /* and of another one */
 #define CHANNEL_DEPTH_MAX  256U
 
 #define CHANNEL_LINE __attribute__((aligned(64)))

@@ -39,11 +39,11 @@
  * there are more frames to be sent than a memo has.
  */
 #define MEMO_CLASSES      4U
-#define MEMO_CLASSES_WIDE 32U /* the first threads have more of them; powers of two */
-#define MEMO_FRAMES       96U
-#define MEMO_WORDS        140U
+#define MEMO_CLASSES_WIDE 64U /* the first threads have more of them; powers of two */
+#define MEMO_FRAMES       80U
+#define MEMO_WORDS        112U
 #define MEMO_GROUP        4U  /* words are compared so many at a time */
-#define MEMO_MORE         31U /* frames that are remembered beyond the depth at which stacks are cut */
+#define MEMO_MORE         15U /* frames that are remembered beyond the depth at which stacks are cut */
 #define MEMO_INVALID      1   /* an odd generation: no walk is made in one */
 #define MEMO_OPEN         255 /* end: there are more frames than it remembers */
 
