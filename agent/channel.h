@@ -49,7 +49,11 @@
 #define CHANNEL_THREAD_OPEN      16
 #define CHANNEL_THREAD_COUNTDOWN 24
 #define CHANNEL_THREAD_MEMO      40
-/* Of a thread's memos (agent/memo.h): the mask of their classes, the first one of them, the size of each. */
+/*
+ * Of a thread's memos (agent/memo.h): the mark that a walk uses them, the mask of their classes, the
+ * first one of them, the size of each.
+ */
+#define CHANNEL_MEMO_BUSY  0
 #define CHANNEL_MEMO_MASK  8
 #define CHANNEL_MEMO_FIRST 2624
 #define CHANNEL_MEMO_EACH  5056
@@ -72,9 +76,6 @@
 #define CHANNEL_FILTER     (1U << 16)
 #define CHANNEL_MODULES    2048U
 #define CHANNEL_MEMOS      128U
-#define CHANNEL_MEMOS_WIDE 12U     /* of them, the first ones: for more classes (agent/memo.h) */
-#define CHANNEL_MEMO_WIDE  326208U /* the size of a wide one */
-#define CHANNEL_MEMO_SIZE  22848U  /* and of another one */
 #define CHANNEL_DEPTH_MAX  256U
 
 #define CHANNEL_LINE __attribute__((aligned(64)))
@@ -181,12 +182,21 @@ struct channel_thread {
 	uint64_t trap_ret; /* the return address of that one then */
 };
 
-/* Where memo number i is behind channel.memos; CHANNEL_MEMOS: the size of all. */
+/*
+ * How many classes of walks the memos of the first n threads have (agent/memo.h). Those that
+ * allocate first have the most, so that what all of them take has room in the target.
+ */
+static inline uint64_t channel_memo_classes(uint64_t n)
+{
+	uint64_t wide = n < 4 ? n : 4, middle = n < 16 ? n : 16;
+
+	return wide * 128 + (middle - wide) * 32 + (n - middle) * 4;
+}
+
+/* Where memos number i are behind channel.memos; CHANNEL_MEMOS: the size of all. */
 static inline uint64_t channel_memo_at(uint64_t i)
 {
-	uint64_t wide = i < CHANNEL_MEMOS_WIDE ? i : CHANNEL_MEMOS_WIDE;
-
-	return wide * CHANNEL_MEMO_WIDE + (i - wide) * CHANNEL_MEMO_SIZE;
+	return i * CHANNEL_MEMO_FIRST + channel_memo_classes(i) * CHANNEL_MEMO_EACH;
 }
 
 /* The number of the memos at this offset behind channel.memos; CHANNEL_MEMOS: there are none. */

@@ -511,7 +511,7 @@ static __attribute__((noinline, cold)) struct agent_memos *assign(const struct w
 		    __atomic_fetch_or(taken, bit, __ATOMIC_ACQUIRE) & bit)
 			continue;
 		memos = channel_part(channel, channel->memos + channel_memo_at(i));
-		memos->mask = (i < CHANNEL_MEMOS_WIDE ? MEMO_CLASSES_WIDE : MEMO_CLASSES) - 1;
+		memos->mask = channel_memo_classes(i + 1) - channel_memo_classes(i) - 1;
 		agent_memo_abandon(memos);
 		__atomic_store_n(&w->thread->memo, (uint64_t)memos, __ATOMIC_RELEASE);
 		return memos;

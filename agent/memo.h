@@ -38,8 +38,6 @@
  * a read that fails or with guessed frames that do not count, and those of which
  * there are more frames to be sent than a memo has.
  */
-#define MEMO_CLASSES      4U
-#define MEMO_CLASSES_WIDE 64U /* the first threads have more of them; powers of two */
 #define MEMO_FRAMES       80U
 #define MEMO_WORDS        112U
 #define MEMO_GROUP        4U  /* words are compared so many at a time */
@@ -113,24 +111,18 @@ struct agent_memos {
 	uint64_t mask; /* how many there are, less 1 */
 	uint64_t unused[6];
 	struct memo_step step[MEMO_FRAMES];
-	struct agent_memo of[]; /* MEMO_CLASSES or MEMO_CLASSES_WIDE */
+	struct agent_memo of[];
 };
 
 _Static_assert(offsetof(struct agent_memo, bp) == 64, "the first line");
 
+_Static_assert(offsetof(struct agent_memos, busy) == CHANNEL_MEMO_BUSY, "as memattach has it");
 _Static_assert(offsetof(struct agent_memos, mask) == CHANNEL_MEMO_MASK, "as the code has it");
 _Static_assert(offsetof(struct agent_memos, of) == CHANNEL_MEMO_FIRST, "as the code has it");
 _Static_assert(sizeof(struct agent_memo) == CHANNEL_MEMO_EACH, "as the code has it");
 
 /* An odd number of cache lines: so that those that are used most are not all in the same place of the cache. */
 _Static_assert(sizeof(struct agent_memo) % 128 == 64, "a memo's size");
-_Static_assert(sizeof(struct agent_memos) + MEMO_CLASSES * sizeof(struct agent_memo) <=
-		       CHANNEL_MEMO_SIZE,
-	       "memos have their place");
-_Static_assert(sizeof(struct agent_memos) + MEMO_CLASSES_WIDE * sizeof(struct agent_memo) <=
-		       CHANNEL_MEMO_WIDE,
-	       "wide ones, too");
-
 /* The memos of w's thread; NULL if it has none and gets none. */
 struct agent_memos *agent_memos_of(const struct walker *w);
 

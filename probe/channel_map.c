@@ -280,20 +280,35 @@ u64 channel_map_memo(const struct channel_map *map, u64 memo)
 	return channel_memo_number(memo - map->theirs - layout.memos);
 }
 
-void channel_map_keep_work(const struct channel_map *map, u64 key, struct channel_work *work)
+int channel_map_keep_work(const struct channel_map *map, u64 key, struct channel_work *work)
 {
 	const struct channel_thread *entry = channel_map_thread(map, key);
 	u64 memo = channel_map_memo(map,
 				    entry ? __atomic_load_n(&entry->memo, __ATOMIC_RELAXED) : 0);
 	struct channel layout = {0};
+	const char *at;
 
-	work->offset = 0;
+	channel_work_deinit(work);
 	if (memo == CHANNEL_MEMOS)
-		return;
+		return 0;
 	lay_out(&layout);
 	work->offset = layout.memos + channel_memo_at(memo);
 	work->size = channel_memo_at(memo + 1) - channel_memo_at(memo);
-	memcpy(work->memo, (const char *)map->ours + work->offset, work->size);
+	at = (const char *)map->ours + work->offset;
+	/* Whose walk has not taken them yet begins anew, and finds nothing in them. */
+	if (!__atomic_load_n((const u64 *)(at + CHANNEL_MEMO_BUSY), __ATOMIC_RELAXED))
+		return 0;
+	work->memos = malloc(work->size);
+	if (!work->memos)
+		return -ENOMEM;
+	memcpy(work->memos, at, work->size);
+	return 0;
+}
+
+void channel_work_deinit(struct channel_work *work)
+{
+	free(work->memos);
+	*work = (struct channel_work){0};
 }
 
 int channel_map_for_child(const struct channel_map *map, const struct inject_place *place,
@@ -319,8 +334,8 @@ int channel_map_for_child(const struct channel_map *map, const struct inject_pla
 	copy.tail = copy.head;
 	copy.modules_n[0] = copy.modules_n[1] = 0;
 	ret = proc_mem_write(place->mem, map->theirs, &copy, sizeof(copy));
-	if (ret == 0 && work && work->offset)
-		ret = proc_mem_write(place->mem, map->theirs + work->offset, work->memo,
+	if (ret == 0 && work && work->memos)
+		ret = proc_mem_write(place->mem, map->theirs + work->offset, work->memos,
 				     work->size);
 	return ret ? err_sys(err, -ret, "cannot write to forked process %d", (int)place->tid) : 0;
 }

@@ -59,10 +59,13 @@ u64 channel_map_memo(const struct channel_map *map, u64 memo);
  * stop for that: to be there in the child, too, which has a copy of its stack.
  */
 struct channel_work {
-	u64 offset, size; /* in the channel; 0: nothing */
-	u8 memo[CHANNEL_MEMO_WIDE];
+	u64 offset, size; /* in the channel */
+	void *memos;      /* a copy of what is there; NULL: it is at work with nothing */
 };
-void channel_map_keep_work(const struct channel_map *map, u64 key, struct channel_work *work);
+
+/* work has been initialized, to zeros before its first use. 0 or -ENOMEM. */
+int channel_map_keep_work(const struct channel_map *map, u64 key, struct channel_work *work);
+void channel_work_deinit(struct channel_work *work);
 
 /*
  * Gives a forked child, which does not inherit the mapping, private memory in its place,

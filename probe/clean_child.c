@@ -79,6 +79,7 @@ struct probes_fork {
 void probes_forks(struct probes *probes, struct thread *thread, pid_t child)
 {
 	struct probes_fork *fork;
+	int ret;
 
 	if (!probes->jumps || tracee_get_regs(thread))
 		return;
@@ -87,8 +88,18 @@ void probes_forks(struct probes *probes, struct thread *thread, pid_t child)
 	if (!probes->forks)
 		return;
 	fork = &probes->forks[probes->forks_n++ % FORKS];
-	fork->child = child;
-	channel_map_keep_work(jumps_channel(probes->jumps), thread->regs.u.fs_base, &fork->work);
+	/* Without memory for it: when the child is cleaned. */
+	ret = channel_map_keep_work(jumps_channel(probes->jumps), thread->regs.u.fs_base,
+				    &fork->work);
+	fork->child = ret ? 0 : child;
+}
+
+void probes_forget_forks(struct probes *probes)
+{
+	for (u32 i = 0; probes->forks && i < FORKS; i++)
+		channel_work_deinit(&probes->forks[i].work);
+	free(probes->forks);
+	probes->forks = NULL;
 }
 
 /* NULL: its parent's fork has not been seen yet, so it stands there still. */
@@ -106,22 +117,19 @@ static int let_finish(const struct probes *probes, const struct inject_place *pl
 {
 	struct channel_map *channel = jumps_channel(probes->jumps);
 	const struct channel_work *work = kept_work(probes, place->tid);
-	struct channel_work *now = NULL;
+	struct channel_work now = {0};
 	struct thread_regs regs;
-	int ret;
+	int ret = 0;
 
 	if (!work) {
 		ret = pt(PTRACE_GETREGS, place->tid, 0, (u64)(uintptr_t)&regs.u);
-		now = calloc(1, sizeof(*now));
-		if (ret || !now) {
-			free(now);
-			return ret ? ret : -ENOMEM;
-		}
-		channel_map_keep_work(channel, regs.u.fs_base, now);
-		work = now;
+		if (ret == 0)
+			ret = channel_map_keep_work(channel, regs.u.fs_base, &now);
+		work = &now;
 	}
-	ret = channel_map_for_child(channel, place, work, err);
-	free(now);
+	if (ret == 0)
+		ret = channel_map_for_child(channel, place, work, err);
+	channel_work_deinit(&now);
 	return ret;
 }
 

@@ -68,7 +68,7 @@ void probes_destroy(struct probes *probes)
 	probes_forget_functions(probes);
 	probes_forget_areas(probes);
 	free(probes->considered);
-	free(probes->forks);
+	probes_forget_forks(probes);
 	jumps_destroy(probes->jumps);
 	breakpoints_destroy(probes->breakpoints);
 	areas_destroy(probes->areas);

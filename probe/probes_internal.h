@@ -40,6 +40,7 @@ bool probes_was_sent(const struct thread *thread, const struct breakpoint *bp);
 int probes_note_function(struct probes *probes, const struct probe_function *function);
 void probes_forget_functions(struct probes *probes);
 void probes_forget_areas(struct probes *probes);
+void probes_forget_forks(struct probes *probes);
 
 /* Whether the agent has called a function for the thread that has not returned yet. */
 bool probes_has_open_call(const struct probes *probes, struct thread *thread);
