@@ -8,13 +8,10 @@
 
 #include "base/clock.h"
 
-/* A busy machine is one for longer than this; each try costs the ring an eighth of its room. */
+/* A busy machine is one for longer than this; each try costs the ring half of its room. */
 #define RAISED_NS 200000000ULL
 
-/*
- * By so much it is nicer to us than to others once it is raised: then threads of the target wait
- * for it, which take a CPU's time for that.
- */
+/* By so much it goes before others: threads that wait for it take a CPU's time for that. */
 #define PREFERENCE 10
 
 #define SMALL_STACK (256UL << 10)
@@ -60,21 +57,18 @@ static bool can_come_back(void)
 	       pthread_join(thread, NULL) == 0 && possible;
 }
 
-/* For when it is raised; if that is permitted, and nobody has made us nicer than others. */
-static void prefer(pid_t tid)
-{
-	int nice;
-
-	errno = 0;
-	nice = getpriority(PRIO_PROCESS, (id_t)tid);
-	if (!errno && nice <= 0)
-		setpriority(PRIO_PROCESS, (id_t)tid, nice - PREFERENCE);
-}
-
 void background_init(struct background *b)
 {
 	memset(b, 0, sizeof(*b));
 	pthread_mutex_init(&b->lock, NULL);
+}
+
+/* Nobody has made us nicer than others, or else we stay so. */
+static bool may_prefer(struct background *b)
+{
+	errno = 0;
+	b->nice = getpriority(PRIO_PROCESS, (id_t)b->tid);
+	return !errno && b->nice <= 0;
 }
 
 void background_begin(struct background *b, pthread_t thread, pid_t tid)
@@ -83,29 +77,51 @@ void background_begin(struct background *b, pthread_t thread, pid_t tid)
 
 	pthread_mutex_lock(&b->lock);
 	b->thread = thread;
-	b->raised = false;
+	b->tid = tid;
+	b->raised = b->preferred = false;
 	b->active = possible && !b->ended && set_policy(thread, SCHED_IDLE);
-	if (b->active)
-		prefer(tid);
 	pthread_mutex_unlock(&b->lock);
+}
+
+static void raise_now(struct background *b)
+{
+	b->raised_ns = clock_ns();
+	if (!b->raised)
+		b->raised = set_policy(b->thread, SCHED_OTHER);
 }
 
 void background_raise(struct background *b)
 {
 	pthread_mutex_lock(&b->lock);
-	if (b->active) {
-		b->raised_ns = clock_ns();
-		if (!b->raised)
-			b->raised = set_policy(b->thread, SCHED_OTHER);
-	}
+	if (b->active)
+		raise_now(b);
 	pthread_mutex_unlock(&b->lock);
+}
+
+void background_prefer(struct background *b)
+{
+	pthread_mutex_lock(&b->lock);
+	if (b->active)
+		raise_now(b);
+	if (b->active && !b->preferred && may_prefer(b))
+		b->preferred = setpriority(PRIO_PROCESS, (id_t)b->tid, b->nice - PREFERENCE) == 0;
+	pthread_mutex_unlock(&b->lock);
+}
+
+/* Back to what it was; that is always permitted. */
+static void prefer_no_more(struct background *b)
+{
+	if (b->preferred)
+		b->preferred = setpriority(PRIO_PROCESS, (id_t)b->tid, b->nice) != 0;
 }
 
 void background_lower(struct background *b)
 {
 	pthread_mutex_lock(&b->lock);
-	if (b->raised && clock_ns() - b->raised_ns > RAISED_NS)
+	if (b->raised && clock_ns() - b->raised_ns > RAISED_NS) {
+		prefer_no_more(b);
 		b->raised = !set_policy(b->thread, SCHED_IDLE);
+	}
 	pthread_mutex_unlock(&b->lock);
 }
 
@@ -113,6 +129,7 @@ void background_end(struct background *b)
 {
 	background_raise(b);
 	pthread_mutex_lock(&b->lock);
+	prefer_no_more(b);
 	b->active = b->raised = false;
 	b->ended = true;
 	pthread_mutex_unlock(&b->lock);

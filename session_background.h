@@ -9,30 +9,37 @@
 /*
  * How a thread is scheduled that should not be in anybody's way: it takes the time of the
  * CPUs that nobody else wants (SCHED_IDLE), until another thread of ours sees that it
- * falls behind, or waits for it; then it has its share for a while, as any other.
+ * falls behind, or waits for it; then it has its share for a while, as any other. Only if that is
+ * not enough it goes before others (nice -10, where permitted): threads of the target are about
+ * to wait for it then.
  */
 struct background {
 	pthread_mutex_t lock; /* of what follows; never held by the thread itself */
 	pthread_t thread;
 	bool active; /* if not, it is scheduled as it was, and stays so */
 	bool raised;
+	bool preferred; /* and raised */
 	bool ended;
+	pid_t tid;
+	int nice; /* of the thread, if nobody prefers it */
 	u64 raised_ns; /* when it was last found to be behind */
 };
 
 void background_init(struct background *background);
 
 /*
- * Another thread, with that number, is in the background from now on, and goes before others (nice
- * -10, where permitted) whenever it is raised; unless the kernel would not let it come back from
- * there, or we run under a policy that somebody has chosen for us.
+ * Another thread, with that number, is in the background from now on, unless the kernel would
+ * not let it come back from there, or we run under a policy that somebody has chosen for us.
  */
 void background_begin(struct background *background, pthread_t thread, pid_t tid);
 
 /* It falls behind, or somebody waits for it. */
 void background_raise(struct background *background);
 
-/* It does not: after a while it goes back. */
+/* It has fallen so far behind that the target is about to wait for it. */
+void background_prefer(struct background *background);
+
+/* It does not fall behind: after a while it goes back. */
 void background_lower(struct background *background);
 
 /* It is to end: it is scheduled as it was, for good. */

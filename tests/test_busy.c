@@ -71,25 +71,23 @@ static void leave_and_return(struct forked_side *side)
 
 	forked_send(side, sched_setscheduler(0, SCHED_IDLE, &none) == 0 &&
 				  sched_setscheduler(0, SCHED_OTHER, &none) == 0);
-	forked_send(side, setpriority(PRIO_PROCESS, 0, -1) == 0);
 }
 
 /*
- * Until one thread of it is in the background, and would go before others, where that is permitted;
- * one that may not come back from there does not go.
+ * Until one thread of it is in the background, and does not go before others when it comes from
+ * there; one that may not come back from there does not go.
  */
 static void await_background(const struct memattach *m)
 {
 	struct forked child;
-	int possible, preferred, before;
+	int possible, before;
 
 	forked_start(&child, leave_and_return, NULL);
 	possible = forked_receive(&child);
-	preferred = forked_receive(&child);
 	forked_end(&child);
 	if (!possible)
 		printf("busy: skipped: threads may not come back from SCHED_IDLE here\n");
-	while (possible && (in_background(m, &before) != 1 || before != preferred))
+	while (possible && (in_background(m, &before) != 1 || before))
 		sched_yield();
 }
 
