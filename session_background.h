@@ -21,7 +21,7 @@ struct background {
 	bool preferred; /* and raised */
 	bool ended;
 	pid_t tid;
-	int nice; /* of the thread, if nobody prefers it */
+	int nice;      /* of the thread, if nobody prefers it */
 	u64 raised_ns; /* when it was last found to be behind */
 };
 

@@ -98,11 +98,12 @@ struct channel {
 	uint64_t ranges, filter, modules, rows; /* offsets */
 
 	/* What nearly every call of the agent reads, in one cache line. */
-	CHANNEL_LINE uint64_t generation; /* counted up whenever modules change; odd while they do */
-	uint64_t seed;                    /* of the hash of stacks and of the samples */
+	CHANNEL_LINE uint64_t
+		generation; /* counted up whenever modules change; odd while they do */
+	uint64_t seed;      /* of the hash of stacks and of the samples */
 	uint64_t threads, known, rules, memos; /* offsets */
-	uint32_t depth;                   /* frames of a stack at most */
-	uint32_t list;                    /* which of the two lists of modules is valid */
+	uint32_t depth;                        /* frames of a stack at most */
+	uint32_t list;                         /* which of the two lists of modules is valid */
 	/*
 	 * Written by the agent: heartbeat + 1 at which patience with a full ring ended. Nobody
 	 * waits until it changes.

@@ -279,6 +279,8 @@ stub_leads_on:
 	prefetcht0 128(%rcx)
 	prefetcht0 192(%rcx)
 	prefetcht0 256(%rcx)
+	prefetcht0 320(%rcx)
+	prefetcht0 384(%rcx)
 	mov	8 + AGENT_FRAME_RDX(%rsp), %rdx
 6:	mov	%rcx, 8 + AGENT_FRAME_MEMO(%rsp)
 	.endm

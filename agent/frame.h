@@ -47,7 +47,8 @@ struct agent_frame {
 	uint64_t open;  /* channel_thread.open as it was before */
 	struct channel_thread *thread;
 	uint64_t part; /* with sampling: enum agent_part */
-	struct agent_memo *memo; /* of an allocation that took the short way (AGENT_SLOT_SIMPLE); NULL: none */
+	struct agent_memo *
+		memo; /* of an allocation that took the short way (AGENT_SLOT_SIMPLE); NULL: none */
 	const struct agent_slot *slot;
 	uint64_t r11, r10, r9, r8, rdi, rsi, rdx, rcx, rax;
 	uint64_t caller; /* the return address: no part of ours */

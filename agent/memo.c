@@ -324,8 +324,7 @@ static inline void fill_group(struct agent_memo *m)
 }
 
 /* Puts the steps behind the frames of the memo, the outermost of them first. */
-static inline int put_steps(struct walker *w, struct agent_memo *m,
-					       uint32_t steps, struct outer *o)
+static inline int put_steps(struct walker *w, struct agent_memo *m, uint32_t steps, struct outer *o)
 {
 	while (steps-- > 0) {
 		const struct memo_step *step = &w->memos->step[steps];

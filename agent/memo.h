@@ -38,12 +38,12 @@
  * a read that fails or with guessed frames that do not count, and those of which
  * there are more frames to be sent than a memo has.
  */
-#define MEMO_FRAMES       80U
-#define MEMO_WORDS        112U
-#define MEMO_GROUP        4U  /* words are compared so many at a time */
-#define MEMO_MORE         15U /* frames that are remembered beyond the depth at which stacks are cut */
-#define MEMO_INVALID      1   /* an odd generation: no walk is made in one */
-#define MEMO_OPEN         255 /* end: there are more frames than it remembers */
+#define MEMO_FRAMES  80U
+#define MEMO_WORDS   112U
+#define MEMO_GROUP   4U  /* words are compared so many at a time */
+#define MEMO_MORE    15U /* frames that are remembered beyond the depth at which stacks are cut */
+#define MEMO_INVALID 1   /* an odd generation: no walk is made in one */
+#define MEMO_OPEN    255 /* end: there are more frames than it remembers */
 
 #define MEMO_NO_FRAME UINT32_MAX
 #define MEMO_FIXED    UINT32_MAX /* no rule: another value than this one makes the rest invalid */

@@ -19,9 +19,9 @@ static inline uint64_t memo_difference(const struct memo_word *word, uint8_t *fa
  * then so is everything further out. 0: it is not so, or the rule is not in the cache. key: of
  * the cache's entries (rule_key).
  */
-static inline __attribute__((always_inline)) int
-memo_replace(const struct channel *channel, uint64_t key, struct agent_memo *m,
-	     struct memo_word *word, uint64_t at)
+static inline __attribute__((always_inline)) int memo_replace(const struct channel *channel,
+							      uint64_t key, struct agent_memo *m,
+							      struct memo_word *word, uint64_t at)
 {
 	const uint64_t *rules = channel_part(channel, channel->rules);
 	uint64_t entry = __atomic_load_n(&rules[at % CHANNEL_RULES], __ATOMIC_RELAXED);
@@ -53,9 +53,10 @@ static inline struct memo_word *memo_first_changed(struct memo_word *word, uint8
  * The first of the words, from i on, that makes what comes behind it invalid; words: none
  * does. Most of them are as they were, and so may be some behind the last one.
  */
-static inline __attribute__((always_inline)) uint32_t
-memo_compare(const struct channel *channel, uint64_t key, struct agent_memo *m, uint32_t i,
-	     uint32_t words, uint8_t *faulted)
+static inline __attribute__((always_inline)) uint32_t memo_compare(const struct channel *channel,
+								   uint64_t key,
+								   struct agent_memo *m, uint32_t i,
+								   uint32_t words, uint8_t *faulted)
 {
 	struct memo_word *word = m->word + i, *end = m->word + words;
 

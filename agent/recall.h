@@ -49,9 +49,10 @@ static inline uint64_t recall_hash(const struct channel *channel, struct agent_m
  * put into the ring first; if they are lost, it does not know the hash. m is the
  * thread's memo for this walk (agent_memo_for), NULL if it has none.
  */
-static inline __attribute__((always_inline)) uint64_t
-agent_walk(struct channel *channel, struct channel_thread *thread, struct agent_memo *m,
-	   uint64_t sp, uint64_t bp)
+static inline __attribute__((always_inline)) uint64_t agent_walk(struct channel *channel,
+								 struct channel_thread *thread,
+								 struct agent_memo *m, uint64_t sp,
+								 uint64_t bp)
 {
 	struct agent_memos *memos = (struct agent_memos *)thread->memo;
 	uint64_t generation = channel_generation(channel), key = rule_key(generation);
@@ -60,7 +61,8 @@ agent_walk(struct channel *channel, struct channel_thread *thread, struct agent_
 	uint8_t faulted = 0;
 
 	/* In a child that was forked on the way here the thread has no memos any more. */
-	if (!m || !memos || generation & 1 || !span_has(span, sp) || sp & 7 || !agent_memos_take(memos, sp))
+	if (!m || !memos || generation & 1 || !span_has(span, sp) || sp & 7 ||
+	    !agent_memos_take(memos, sp))
 		return agent_walk_slowly(channel, thread, sp, bp);
 	if (m->generation == generation && m->span == span && m->slot >= sp &&
 	    m->frames <= channel->depth) {

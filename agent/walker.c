@@ -284,8 +284,8 @@ static __attribute__((noinline, cold)) int send_stack(struct walker *w, uint64_t
 }
 
 /* memattach gets a stack that it does not have. 0; -1: not now; SEND_AGAIN. */
-static __attribute__((noinline, cold)) int send_from_memo(struct walker *w,
-							  struct agent_memo *memo, uint64_t hash)
+static __attribute__((noinline, cold)) int send_from_memo(struct walker *w, struct agent_memo *memo,
+							  uint64_t hash)
 {
 	int sent = agent_memo_send(w, memo, hash);
 
@@ -315,8 +315,7 @@ walk_with_memo(struct walker *w, struct agent_memo *memo, uint64_t bp)
 {
 	uint64_t hash = 0;
 
-	if (agent_memo_walk(w, memo, bp) &&
-	    channel_generation(w->channel) == w->generation)
+	if (agent_memo_walk(w, memo, bp) && channel_generation(w->channel) == w->generation)
 		hash = find_or_send(w, memo, hash_mix(w->sum));
 	return agent_memos_release(w->memos, memo, w->sp) ? hash : 0;
 }
@@ -358,9 +357,8 @@ static struct agent_memo *take_memo(struct walker *w, struct agent_memos **busy)
 	return memo;
 }
 
-__attribute__((noinline)) uint64_t agent_walk_slowly(struct channel *channel,
-						     struct channel_thread *thread, uint64_t sp,
-						     uint64_t bp)
+__attribute__((noinline)) uint64_t
+agent_walk_slowly(struct channel *channel, struct channel_thread *thread, uint64_t sp, uint64_t bp)
 {
 	struct agent_memos *busy;
 	struct agent_memo *memo;
@@ -389,8 +387,8 @@ __attribute__((noinline)) uint64_t agent_walk_slowly(struct channel *channel,
 
 __attribute__((noinline)) uint64_t agent_walk_on(struct channel *channel,
 						 struct channel_thread *thread,
-						 struct agent_memos *memos,
-						 struct agent_memo *memo, uint64_t sp, uint64_t bp)
+						 struct agent_memos *memos, struct agent_memo *memo,
+						 uint64_t sp, uint64_t bp)
 {
 	struct walker w;
 

@@ -283,8 +283,8 @@ u64 channel_map_memo(const struct channel_map *map, u64 memo)
 int channel_map_keep_work(const struct channel_map *map, u64 key, struct channel_work *work)
 {
 	const struct channel_thread *entry = channel_map_thread(map, key);
-	u64 memo = channel_map_memo(map,
-				    entry ? __atomic_load_n(&entry->memo, __ATOMIC_RELAXED) : 0);
+	u64 memo =
+		channel_map_memo(map, entry ? __atomic_load_n(&entry->memo, __ATOMIC_RELAXED) : 0);
 	struct channel layout = {0};
 	const char *at;
 
