@@ -358,7 +358,7 @@ int agent_after_simple(struct agent_frame *f, uint64_t result, uint64_t bp)
 	struct channel_thread *thread = f->thread;
 	uint64_t sp = (uint64_t)&f->caller, hash;
 
-	if (__builtin_expect(!channel || !result || channel->stalled, 0))
+	if (!channel || !result || agent_is_stalled(channel))
 		return agent_after(f, result, bp);
 	thread->open = f->open;
 	hash = agent_walk(channel, thread, f->memo, sp, bp);

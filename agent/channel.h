@@ -56,7 +56,7 @@
 #define CHANNEL_MEMO_BUSY  0
 #define CHANNEL_MEMO_MASK  8
 #define CHANNEL_MEMO_FIRST 2624
-#define CHANNEL_MEMO_EACH  5056
+#define CHANNEL_MEMO_EACH  6592
 
 /* A hash of its lower 40 bits: 2^31 / golden ratio (Knuth), which an instruction has room for. */
 #define CHANNEL_THREAD_MULTIPLIER       0x4f1bbcdd
@@ -189,7 +189,7 @@ struct channel_thread {
  */
 static inline uint64_t channel_memo_classes(uint64_t n)
 {
-	uint64_t wide = n < 4 ? n : 4, middle = n < 16 ? n : 16;
+	uint64_t wide = n < 2 ? n : 2, middle = n < 16 ? n : 16;
 
 	return wide * 128 + (middle - wide) * 32 + (n - middle) * 4;
 }

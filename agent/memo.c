@@ -40,12 +40,13 @@ static inline uint64_t terms(const struct agent_memo *m, uint32_t i, uint32_t en
 /* What is said of the innermost frame, and of all of them, at the memo's beginning. */
 static inline void note_innermost(struct agent_memo *m)
 {
-	const struct memo_frame *innermost = &m->frame[m->frames - 1];
+	const struct memo_frame *innermost;
 
 	m->words = 0;
 	m->slot = 0;
 	if (!m->frames)
 		return;
+	innermost = &m->frame[m->frames - 1];
 	m->words = (uint16_t)innermost->words;
 	m->slot = slot_of(m, m->frames - 1U);
 	m->power = agent_powers[m->frames - 1];
@@ -56,7 +57,7 @@ static inline void note_innermost(struct agent_memo *m)
 static inline void forget(struct agent_memo *m)
 {
 	m->end = MEMO_OPEN;
-	m->top = 0;
+	m->top = m->known_hash = 0;
 	m->frames = 0;
 	note_innermost(m);
 }

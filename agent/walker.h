@@ -5,10 +5,11 @@
 #include "agent/channel.h"
 
 /*
- * Call stacks of the calling thread, from a probed call (agent_walk is in agent/recall.h): sp is the stack pointer
+ * Call stacks of the calling thread, from a probed call: sp is the stack pointer
  * at the entry of the function, where the return address is, bp is rbp there.
  * thread is the calling thread's. Nothing is read but the stack from sp upward, as
- * far as it is mapped, and the channel.
+ * far as it is mapped, and the channel. What a call stack's hash is made with is agent_walk
+ * of agent/recall.h.
  */
 
 enum agent_nesting {

@@ -239,8 +239,8 @@ int probes_improve(struct probes *probes, struct thread *thread, struct err *err
 
 void probes_thread_exits(struct probes *probes, struct thread *thread)
 {
-	struct channel_map *map = jumps_channel(probes->jumps);
 	struct channel_thread *entry;
+	struct channel_map *map;
 	u64 memo;
 
 	/* The thread pointer of a vfork child is its parent's. */
@@ -249,6 +249,7 @@ void probes_thread_exits(struct probes *probes, struct thread *thread)
 	entry = mixed_entry(probes, thread, false);
 	if (!entry)
 		return;
+	map = jumps_channel(probes->jumps);
 	memo = channel_map_memo(map, __atomic_exchange_n(&entry->memo, 0, __ATOMIC_RELAXED));
 	if (memo < CHANNEL_MEMOS)
 		__atomic_fetch_and(&map->ours->memos_taken[memo / 64], ~(1ULL << memo % 64),
