@@ -103,7 +103,7 @@ void background_prefer(struct background *b)
 	pthread_mutex_lock(&b->lock);
 	if (b->active)
 		raise_now(b);
-	if (b->active && !b->preferred && may_prefer(b))
+	if (b->active && b->raised && !b->preferred && may_prefer(b))
 		b->preferred = setpriority(PRIO_PROCESS, (id_t)b->tid, b->nice - PREFERENCE) == 0;
 	pthread_mutex_unlock(&b->lock);
 }

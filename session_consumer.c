@@ -149,8 +149,8 @@ static void *look_out(void *arg)
 
 static void end_worker(struct consumer *c)
 {
-	__atomic_store_n(&c->stop, true, __ATOMIC_RELEASE);
 	background_end(&c->background);
+	__atomic_store_n(&c->stop, true, __ATOMIC_RELEASE);
 	sem_post(&c->work);
 	pthread_join(c->worker, NULL);
 }

@@ -66,7 +66,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define CHANNEL_MAGIC 0x6c656e6e61686320ULL
+/* With another layout it is another one. */
+#define CHANNEL_MAGIC 0x6c656e6e61686332ULL
 
 #define CHANNEL_THREADS    (1U << CHANNEL_THREADS_BITS)
 #define CHANNEL_KNOWN      (1U << 18)

@@ -62,12 +62,20 @@ static inline void forget(struct agent_memo *m)
 	note_innermost(m);
 }
 
+/* Words behind the last one, which are compared with it, but are always as they were. */
+static inline void fill_group(struct agent_memo *m)
+{
+	for (uint32_t i = 0; i < MEMO_GROUP - 1; i++)
+		m->word[m->words + i] = (struct memo_word){(uint64_t)&m->nothing, 0};
+}
+
 /* Only the first n of all frames are left. */
 static inline void keep(struct agent_memo *m, uint32_t n)
 {
 	m->top -= terms(m, n ? m->frame[n - 1].words : 0, m->words);
 	m->frames = (uint16_t)n;
 	note_innermost(m);
+	fill_group(m);
 }
 
 /* As memo_compare, whether the cache of rules has what that takes or not. */
@@ -99,7 +107,7 @@ static inline uint32_t frame_of(const struct agent_memo *m, uint32_t word)
 
 /*
  * Compares the words of the frames that are above sp; of a deep stack, only of as
- * many as are sent, and one more. What is not usable stays there until other frames are put in.
+ * many as are sent, and one more. What is not usable of these stays there until other frames are put in.
  */
 static inline struct usable check(struct walker *w, struct agent_memo *m)
 {
@@ -108,6 +116,8 @@ static inline struct usable check(struct walker *w, struct agent_memo *m)
 
 	while (u.n > 0 && slot_of(m, u.n - 1) < w->sp)
 		u.n--;
+	if (u.n < m->frames)
+		keep(m, u.n);
 	if (u.n == 0)
 		return u;
 	if (u.n > w->depth + 1) {
@@ -317,29 +327,28 @@ static inline int put_return(struct walker *w, struct agent_memo *m, const struc
 	return 1;
 }
 
-/* Words behind the last one, which are compared with it, but are always as they were. */
-static inline void fill_group(struct agent_memo *m)
-{
-	for (uint32_t i = 0; i < MEMO_GROUP - 1; i++)
-		m->word[m->words + i] = (struct memo_word){(uint64_t)&m->nothing, 0};
-}
-
 /* Puts the steps behind the frames of the memo, the outermost of them first. */
 static inline int put_steps(struct walker *w, struct agent_memo *m, uint32_t steps, struct outer *o)
 {
+	/* Each once: a thread that changes stacks in a signal handler may use it in between. */
+	uint32_t frames = m->frames;
+
+	if (steps > MEMO_FRAMES - frames)
+		return 0;
 	while (steps-- > 0) {
 		const struct memo_step *step = &w->memos->step[steps];
 
-		if (!put_link(m, step, o) || !put_return(w, m, step, m->frames))
+		if (!put_link(m, step, o) || !put_return(w, m, step, frames))
 			return 0;
 		o->cfa = step->slot + 8;
 		o->bp = step->bp;
-		m->frame[m->frames++] = (struct memo_frame){
+		m->frame[frames++] = (struct memo_frame){
 			.bp = o->bp,
 			.words = m->words,
 			.flags = (o->bp_matters ? MEMO_BP : 0) | (step->guessed ? MEMO_GUESSED : 0),
 		};
 	}
+	m->frames = (uint16_t)frames;
 	note_innermost(m);
 	fill_group(m);
 	return 1;
@@ -377,8 +386,6 @@ static inline enum updated update(struct walker *w, struct agent_memo *m, uint64
 	if (path.result == PLAIN || w->faulted)
 		return NOT_HERE;
 	if (path.match) {
-		if (path.steps > MEMO_FRAMES - path.match)
-			return FULL;
 		outer = (struct outer){w->s.sp, w->s.bp, m->frame[path.match - 1].flags & MEMO_BP};
 		keep(m, path.match);
 	} else if (path.result == ENDED) {
@@ -403,12 +410,13 @@ static inline int is_same(const struct walker *w, const struct agent_memo *m, ui
 }
 
 /* The hash of the innermost w->depth frames. */
-static __attribute__((noinline, cold)) void cut(struct walker *w, struct agent_memo *m)
+static __attribute__((noinline, cold)) void cut(struct walker *w, struct agent_memo *m,
+						uint32_t frames)
 {
 	uint64_t top = m->top - end_term(w, m->end);
 
-	top -= terms(m, 0, m->frame[m->frames - w->depth - 1].words);
-	w->sum = agent_powers[m->frames - 1] * top +
+	top -= terms(m, 0, m->frame[frames - w->depth - 1].words);
+	w->sum = agent_powers[frames - 1] * top +
 		 agent_powers[w->depth] * hash_end(w->channel->seed, CHANNEL_DEPTH);
 	w->count = w->depth;
 	w->end = CHANNEL_DEPTH;
@@ -417,17 +425,19 @@ static __attribute__((noinline, cold)) void cut(struct walker *w, struct agent_m
 /* Does the memo, from frame first on, tell what the hash is? */
 static inline int answer(struct walker *w, struct agent_memo *m, uint32_t first)
 {
-	if (m->frames > w->depth) {
-		if (m->frames - 1 - w->depth < first)
+	uint32_t frames = m->frames;
+
+	if (frames > w->depth) {
+		if (frames - 1 - w->depth < first)
 			return 0;
-		cut(w, m);
+		cut(w, m, frames);
 		return 1;
 	}
-	if (m->end == MEMO_OPEN || first > 0 || m->frames == 0)
+	if (m->end == MEMO_OPEN || first > 0 || frames == 0)
 		return 0;
 	w->sum = m->power * m->top;
-	w->count = m->frames;
-	w->end = (uint8_t)m->end;
+	w->count = frames;
+	w->end = m->end;
 	return 1;
 }
 
@@ -440,8 +450,10 @@ int agent_memo_walk(struct walker *w, struct agent_memo *m, uint64_t bp)
 		return 0;
 	if (m->generation == w->generation && m->span == w->span)
 		u = check(w, m);
-	if (w->faulted)
+	if (w->faulted) {
+		m->generation = MEMO_INVALID;
 		return 0;
+	}
 	do {
 		enum updated updated = UPDATED;
 
@@ -469,10 +481,13 @@ __attribute__((cold)) int agent_memo_send(struct walker *w, const struct agent_m
 					  uint64_t hash)
 {
 	uint64_t seed = w->channel->seed, sum = 0, power = 1;
+	uint32_t frames = m->frames;
 
+	if (frames < w->count)
+		return SEND_AGAIN;
 	agent_send_begin(w, hash);
 	for (uint32_t i = 0; i < w->count; i++) {
-		uint64_t at = at_of(m, m->frames - 1 - i);
+		uint64_t at = at_of(m, frames - 1 - i);
 
 		agent_send_frame(w, at);
 		sum += power * hash_frame(seed, at);

@@ -166,6 +166,8 @@ static inline int agent_memos_release(struct agent_memos *memos, struct agent_me
 	__atomic_signal_fence(__ATOMIC_SEQ_CST);
 	if (__builtin_expect(__atomic_load_n(&memos->busy, __ATOMIC_RELAXED) != sp, 0)) {
 		memo->generation = MEMO_INVALID;
+		/* Nor is what another walk that is still to go on has of it. */
+		__atomic_store_n(&memos->busy, 0, __ATOMIC_RELAXED);
 		return 0;
 	}
 	__atomic_store_n(&memos->busy, 0, __ATOMIC_RELAXED);

@@ -71,7 +71,10 @@ static inline __attribute__((always_inline)) uint64_t agent_walk(struct channel 
 			hash = recall_hash(channel, m);
 	}
 	if (!hash || channel_generation(channel) != generation) {
-		m->compared = faulted ? 0 : (uint16_t)compared;
+		m->compared = (uint16_t)compared;
+		/* Memory that is gone would be asked for again and again. */
+		if (faulted)
+			m->generation = MEMO_INVALID;
 		hash = agent_walk_on(channel, thread, memos, m, sp, bp);
 	} else if (!agent_memos_release(memos, m, sp)) {
 		hash = 0;

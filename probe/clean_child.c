@@ -125,10 +125,12 @@ static int let_finish(const struct probes *probes, const struct inject_place *pl
 		ret = pt(PTRACE_GETREGS, place->tid, 0, (u64)(uintptr_t)&regs.u);
 		if (ret == 0)
 			ret = channel_map_keep_work(channel, regs.u.fs_base, &now);
+		if (ret)
+			return err_sys(err, -ret, "cannot look at forked process %d",
+				       (int)place->tid);
 		work = &now;
 	}
-	if (ret == 0)
-		ret = channel_map_for_child(channel, place, work, err);
+	ret = channel_map_for_child(channel, place, work, err);
 	channel_work_deinit(&now);
 	return ret;
 }

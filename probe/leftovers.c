@@ -305,11 +305,17 @@ static void release_newborns(struct tracee *tracee)
 		tracee_release(child);
 }
 
-/* One that waits in the kernel stays ours until we end, and nobody would look at it the next time. */
-static bool stays_ours(struct threads *threads)
+/*
+ * One that waits in the kernel stays ours until we end, and nobody would look at it the next time. So
+ * does a main thread that has ended before the others.
+ */
+static bool stays_ours(const struct tracee *tracee)
 {
+	struct threads *threads = tracee_threads(tracee);
+
 	for (u32 i = 0; i < threads_count(threads); i++)
-		if (!threads_at(threads, i)->exiting)
+		if (!threads_at(threads, i)->exiting ||
+		    threads_at(threads, i)->tid == tracee_pid(tracee))
 			return true;
 	return false;
 }
@@ -329,7 +335,7 @@ static int remove_once(struct removal *r, u32 patience_ms, struct err *err)
 	release_newborns(tracee);
 	tracee_detach(tracee);
 	tracee_detach_late(tracee);
-	if (ret == -EAGAIN && stays_ours(tracee_threads(tracee)))
+	if (ret == -EAGAIN && stays_ours(tracee))
 		ret = -EBUSY;
 	tracee_destroy(tracee);
 	return ret;

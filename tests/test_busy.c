@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/resource.h>
+#include <sys/wait.h>
 
 #include "base/types.h"
 #include "tests/capture_query.h"
@@ -143,6 +144,7 @@ START_TEST(stopped)
 {
 	struct memattach m;
 	struct target target;
+	siginfo_t info;
 	u64 lost, later;
 
 	memattach_probe_by("jump");
@@ -152,6 +154,7 @@ START_TEST(stopped)
 	assert_accounted(&m, MANY, &lost);
 	ck_assert_uint_eq(lost, 0);
 	kill(m.pid, SIGSTOP);
+	ck_assert_int_eq(waitid(P_PID, (id_t)m.pid, &info, WSTOPPED), 0);
 	/* It goes on, though nobody reads: first frees alone, then both. */
 	target_ask(&target, "drop", "calls 600000");
 	target_ask(&target, "pairs 100000", "calls 800000");
