@@ -185,6 +185,37 @@ START_TEST(vanished)
 }
 END_TEST
 
+/* A stack that is remembered, and gone, above one that is there: what is left of it is read once. */
+START_TEST(gone_above_another)
+{
+	struct channel *c;
+	u64 above, sp, hash;
+
+	install();
+	syn_open(&syn, 5);
+	c = syn.h.channel;
+	syn.rows[255].rule = unwind_rule(UNWIND_FIRST, 0, 0);
+	syn_publish(&syn);
+	above = syn.high - 4096 + 512;
+	/* Of the same class: their innermost frames are the same, and so are the lower bits. */
+	sp = above - 16384;
+	for (u64 at = syn.low; at < syn.high; at += 8)
+		*syn_word(at) = syn_pc(1);
+	for (u64 i = 0; i < 2; i++)
+		*syn_word(sp + 256 + 8 * i) = *syn_word(above + 256 + 8 * i) = syn_pc(255);
+	hash = host_walk(c, &syn.h.threads[2], sp, 0);
+	host_walk(c, &syn.h.threads[1], above, 0);
+	ck_assert_int_eq(mprotect((void *)(syn.high - 4096), 4096, PROT_NONE), 0);
+	fixed = 0;
+	ck_assert_uint_eq(host_walk(c, &syn.h.threads[1], sp, 0), hash);
+	ck_assert_uint_gt(fixed, 0);
+	fixed = 0;
+	ck_assert_uint_eq(host_walk(c, &syn.h.threads[1], sp, 0), hash);
+	ck_assert_uint_eq(fixed, 0);
+	syn_close(&syn);
+}
+END_TEST
+
 /* It has gone, and memattach does not know it yet: the stack is lost, and said to be. */
 START_TEST(gone_for_good)
 {
@@ -356,6 +387,7 @@ Suite *agent_hostile_suite(void)
 	tcase_add_loop_test(tc, nonsense, 0, 4);
 	tcase_add_test(tc, only_from_sp_on);
 	tcase_add_test(tc, vanished);
+	tcase_add_test(tc, gone_above_another);
 	tcase_add_test(tc, gone_for_good);
 	tcase_add_test(tc, displaced_code);
 	tcase_add_test(tc, fixups);
