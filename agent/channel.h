@@ -56,7 +56,7 @@
 #define CHANNEL_MEMO_BUSY  0
 #define CHANNEL_MEMO_MASK  8
 #define CHANNEL_MEMO_FIRST 2624
-#define CHANNEL_MEMO_EACH  6592
+#define CHANNEL_MEMO_EACH  5568
 
 /* A hash of its lower 40 bits: 2^31 / golden ratio (Knuth), which an instruction has room for. */
 #define CHANNEL_THREAD_MULTIPLIER       0x4f1bbcdd

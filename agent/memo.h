@@ -39,7 +39,7 @@
  * there are more frames to be sent than a memo has.
  */
 #define MEMO_FRAMES  80U
-#define MEMO_WORDS   160U
+#define MEMO_WORDS   128U
 #define MEMO_GROUP   4U  /* words are compared so many at a time */
 #define MEMO_MORE    15U /* frames that are remembered beyond the depth at which stacks are cut */
 #define MEMO_INVALID 1   /* an odd generation: no walk is made in one */
