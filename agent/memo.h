@@ -115,7 +115,6 @@ struct agent_memos {
 };
 
 _Static_assert(offsetof(struct agent_memo, bp) == 64, "the first line");
-
 _Static_assert(offsetof(struct agent_memos, busy) == CHANNEL_MEMO_BUSY, "as memattach has it");
 _Static_assert(offsetof(struct agent_memos, mask) == CHANNEL_MEMO_MASK, "as the code has it");
 _Static_assert(offsetof(struct agent_memos, of) == CHANNEL_MEMO_FIRST, "as the code has it");
@@ -123,6 +122,7 @@ _Static_assert(sizeof(struct agent_memo) == CHANNEL_MEMO_EACH, "as the code has 
 
 /* An odd number of cache lines: so that those that are used most are not all in the same place of the cache. */
 _Static_assert(sizeof(struct agent_memo) % 128 == 64, "a memo's size");
+
 /* The memos of w's thread; NULL if it has none and gets none. */
 struct agent_memos *agent_memos_of(const struct walker *w);
 
