@@ -74,13 +74,6 @@ static int arrived_stack(void *ctx, const u64 *pcs, u32 n, enum unwind_end end, 
 	return stack(ctx, pcs, n, end, id);
 }
 
-static void soon(void *ctx, u64 address)
-{
-	struct image *image = ctx;
-
-	ledger_prefetch(image->ledger, address);
-}
-
 static int each_module(void *ctx, int (*visit)(void *arg, u32 id, u64 start, u64 end), void *arg)
 {
 	const struct image *image = ctx;
@@ -156,27 +149,33 @@ static void lost(void *ctx, const char *why)
 	image->lost_why = why;
 }
 
-static int allocated(struct image *image, const struct heap_event *event, u32 now)
+/* Writes an allocation into the ledger. 0 or -ENOMEM. */
+static inline int record(struct image *image, const struct heap_event *event)
 {
 	struct ledger_block block = {
 		.address = event->address,
 		.size = event->size,
 		.stack = event->stack,
-		.time = now,
+		.time = image->event_time,
 	};
 
-	if (__builtin_expect(image->full, 0) && !ledger_has(image->ledger, block.address)) {
-		lost(image, full_reason);
-		if (image->config->sample)
-			probes_block_gone(image->probes, block.address);
-		return 0;
-	}
-	if (__builtin_expect(event->stack_lost != NULL, 0))
-		lost(image, event->stack_lost);
 	return ledger_alloc(image->ledger, &block, event->thread);
 }
 
-static int realloc_event(struct image *image, const struct heap_event *event, u32 now)
+static int allocated(struct image *image, const struct heap_event *event)
+{
+	if (image->full && !ledger_has(image->ledger, event->address)) {
+		lost(image, full_reason);
+		if (image->config->sample)
+			probes_block_gone(image->probes, event->address);
+		return 0;
+	}
+	if (event->stack_lost)
+		lost(image, event->stack_lost);
+	return record(image, event);
+}
+
+static int realloc_event(struct image *image, const struct heap_event *event)
 {
 	struct realloc_state state;
 
@@ -191,7 +190,7 @@ static int realloc_event(struct image *image, const struct heap_event *event, u3
 		if (state.known && image->config->sample)
 			probes_block_gone(image->probes, state.block.address);
 		ledger_retire(image->ledger, &state.block, state.known, event->thread);
-		return event->address ? allocated(image, event, now) : 0;
+		return event->address ? allocated(image, event) : 0;
 	}
 	if (event->kind == HEAP_REALLOC_FAILED)
 		ledger_failed(image->ledger, event->thread);
@@ -214,21 +213,25 @@ static bool is_allocators_own(const struct image *image, const struct heap_event
 	       caller >= image->libc_low && caller < image->libc_high;
 }
 
-static void freed(struct image *image, const struct heap_event *event, u32 now)
+/* The caller of one that came through the ring is known, and seldom the allocator. */
+static inline bool is_programs_own(const struct image *image, const struct heap_event *event)
 {
-	/* The caller of one that came through the ring is known, and seldom the allocator. */
-	if (event->caller && !is_allocators_own(image, event)) {
-		ledger_free(image->ledger, event->address, event->thread, now);
-		return;
-	}
+	return event->caller && !event->again &&
+	       event->caller - image->libc_low >= image->libc_high - image->libc_low;
+}
+
+static void freed(struct image *image, const struct heap_event *event)
+{
 	if (!ledger_has(image->ledger, event->address) && is_allocators_own(image, event))
 		return;
-	ledger_free(image->ledger, event->address, event->thread, now);
+	ledger_free(image->ledger, event->address, event->thread, image->event_time);
 }
 
 /* With sampling nearly all frees are of blocks that were not recorded. */
-static void freed_sampled(struct image *image, const struct heap_event *event, u32 now)
+static void freed_sampled(struct image *image, const struct heap_event *event)
 {
+	u32 now = image->event_time;
+
 	if (!ledger_has(image->ledger, event->address))
 		return;
 	if (event->next)
@@ -238,31 +241,55 @@ static void freed_sampled(struct image *image, const struct heap_event *event, u
 	probes_block_gone(image->probes, event->address);
 }
 
-static void event(void *ctx, const struct heap_event *event)
+static void apply(struct image *image, const struct heap_event *event)
 {
-	struct image *image = ctx;
-	u32 now = image->event_time;
 	int ret = 0;
 
 	switch (event->kind) {
 	case HEAP_ALLOC:
-		ret = allocated(image, event, now);
+		ret = allocated(image, event);
 		break;
 	case HEAP_FAILED:
 		ledger_failed(image->ledger, event->thread);
 		break;
 	case HEAP_FREE:
 		if (image->config->sample)
-			freed_sampled(image, event, now);
+			freed_sampled(image, event);
 		else
-			freed(image, event, now);
+			freed(image, event);
 		break;
 	default:
-		ret = realloc_event(image, event, now);
+		ret = realloc_event(image, event);
 		break;
 	}
 	if (ret)
 		lost(image, "memattach is out of memory");
+}
+
+/*
+ * The events that nearly all are: what apply would do with them, without its questions. false:
+ * it is another one.
+ */
+static inline bool apply_plain(struct image *image, const struct heap_event *event)
+{
+	if (event->kind == HEAP_FREE && is_programs_own(image, event)) {
+		ledger_free(image->ledger, event->address, event->thread, image->event_time);
+		return true;
+	}
+	return event->kind == HEAP_ALLOC && !event->stack_lost && record(image, event) == 0;
+}
+
+static void events(void *ctx, const struct heap_event *events, u32 n)
+{
+	struct image *image = ctx;
+	bool plain = !image->full && !image->config->sample;
+
+	if (n > 1)
+		for (u32 i = 0; i < n; i++)
+			ledger_prefetch(image->ledger, events[i].address);
+	for (u32 i = 0; i < n; i++)
+		if (!plain || !apply_plain(image, &events[i]))
+			apply(image, &events[i]);
 }
 
 /* Modules come or go: with all threads stopped, if there are any that walk stacks themselves. */
@@ -310,11 +337,10 @@ const struct probe_host image_host = {
 	.arrived_stack = arrived_stack,
 	.enter = enter,
 	.leave = leave,
-	.event = event,
+	.events = events,
 	.has = has,
 	.each_block = each_block,
 	.batch = batch,
-	.soon = soon,
 	.each_module = each_module,
 	.rendezvous = rendezvous,
 	.lost = lost,

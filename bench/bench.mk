@@ -19,10 +19,13 @@ bench:
 	WORKLOADS="$(WORKLOADS)" COLUMNS="$(COLUMNS)" ROUNDS="$(ROUNDS)" SCALE="$(SCALE)" \
 		timeout --kill-after=15 900 bench/run.sh $(BUILD) $(PARTS)
 
-bench-programs: $(BENCH_PROGRAMS) $(BUILD)/bench/maps
+bench-programs: $(BENCH_PROGRAMS) $(BUILD)/bench/maps $(BUILD)/bench/records
 
 $(BENCH_PROGRAMS): $(BUILD)/bench/%: $(BUILD)/bench/%.o $(BUILD)/ledger.a $(BUILD)/base.a
 	$(CC) $(SANITIZE) $(LDFLAGS) -o $@ $^ -lm -lpthread
+
+$(BUILD)/bench/records: $(BUILD)/bench/records.o $(BUILD)/session.a $(LIBS)
+	$(CC) $(SANITIZE) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 
 $(BUILD)/bench/pairs.o: CFLAGS := $(BENCH_AS_PACKAGED)
 $(BUILD)/bench/pairs_lean.o: bench/pairs.c

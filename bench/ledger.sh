@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: MIT
 # shellcheck shell=bash
 #
-# The ledger without a process (ledger.c), 10 million live blocks.
+# The ledger without a process (ledger.c), 10 million live blocks; and a record of the ring from where
+# the agent has put it to the ledger (records.c).
 
 # The first number of the line with this text.
 ledger_figure() {
@@ -20,4 +21,8 @@ bench_ledger() {
 	done
 	bytes=$(ledger_figure "memory a live block")
 	row "bytes a live block" "$bytes" "<= 32" "$(verdict "$bytes <= 32")"
+	"$build/bench/records" >"$work/records.out"
+	sed 's/^ *//; s/  *\([0-9.]*\) ns a record$/|\1/' "$work/records.out" | while IFS='|' read -r what rate; do
+		row "a record of $what, ns" "$rate" "" ""
+	done
 }

@@ -84,15 +84,15 @@ static inline void drop_live(struct ledger *ledger, const struct ledger_block *b
  * Makes *block live, in place of one whose free was missed, if there is one.
  * Returns the site of its stack, NULL when out of memory.
  */
-static inline struct site *block_add(struct ledger *ledger, const struct ledger_block *block,
-				     u64 hash, u32 time)
+static inline __attribute__((always_inline)) struct site *
+block_add(struct ledger *ledger, const struct ledger_block *block, u64 hash, u32 time)
 {
 	struct site *site = sites_reach(&ledger->sites, block->stack);
+	bool sampled = ledger_is_sampled(ledger);
 	struct ledger_block old;
 	int r;
 
-	if (!site ||
-	    (ledger_is_sampled(ledger) && estimates_reserve(&ledger->estimates, block->stack)))
+	if (!site || (sampled && estimates_reserve(&ledger->estimates, block->stack)))
 		return NULL;
 	r = blocks_put(&ledger->blocks, block, hash, &old);
 	if (r < 0)
@@ -102,33 +102,32 @@ static inline struct site *block_add(struct ledger *ledger, const struct ledger_
 		ledger->totals.replaced++;
 	}
 	sites_add_live(&ledger->sites, site, block->size, time);
-	if (ledger_is_sampled(ledger))
+	if (sampled)
 		estimates_add_live(&ledger->estimates, block, time);
 	return site;
 }
 
-/* Begins to fetch what an event needs, unless the caller has seen to that: doing it twice costs, too. */
-static inline void fetch(struct ledger *ledger, u64 address, u64 hash)
+/* With many blocks it is worth while to fetch both places where one may be, even if nobody gave a hint. */
+static inline void fetch(const struct ledger *ledger, u64 address, u64 hash)
 {
-	if (ledger->hinted)
-		ledger->hinted--;
-	else
+	if (__builtin_expect(ledger->blocks.rest.count > BLOCKS_CACHED, false))
 		blocks_prefetch(&ledger->blocks, address, hash);
 }
 
 int ledger_alloc(struct ledger *ledger, const struct ledger_block *block, u32 thread)
 {
 	u64 hash = blocks_hash(&ledger->blocks, block->address);
+	struct recent_thread *recent;
 	struct site *site;
 
 	fetch(ledger, block->address, hash);
-	if (recent_reserve(&ledger->recent, thread))
+	if (recent_reserve(&ledger->recent, thread, &recent))
 		return -ENOMEM;
 	site = block_add(ledger, block, hash, block->time);
 	if (!site)
 		return -ENOMEM;
 	note_time(ledger, block->time);
-	recent_set(&ledger->recent, thread, block->address, hash);
+	recent_set(&ledger->recent, recent, thread, block->address, hash);
 	site->total_bytes += block->size;
 	site->total_allocations++;
 	if (site->largest < block->size)
@@ -171,13 +170,16 @@ static inline bool free_block(struct ledger *ledger, u64 address, u32 thread, u3
 			      bool may_be_temporary)
 {
 	u64 hash = blocks_hash(&ledger->blocks, address);
+	struct recent_thread *recent = recent_thread(&ledger->recent, thread);
 	struct ledger_block block;
-	bool temporary;
+	bool temporary = false;
 
 	fetch(ledger, address, hash);
 	note_time(ledger, time);
-	temporary = recent_is(&ledger->recent, thread, address) && may_be_temporary;
-	recent_clear(&ledger->recent, thread);
+	if (recent) {
+		temporary = recent_is(recent, address) && may_be_temporary;
+		recent_leave(&ledger->recent, recent, thread);
+	}
 	if (!blocks_take(&ledger->blocks, address, hash, &block)) {
 		ledger->totals.unknown_frees++;
 		return false;
@@ -231,9 +233,8 @@ int ledger_put_back(struct ledger *ledger, const struct ledger_block *block)
 	return 0;
 }
 
-void ledger_prefetch(struct ledger *ledger, u64 address)
+void ledger_prefetch(const struct ledger *ledger, u64 address)
 {
-	ledger->hinted++;
 	blocks_prefetch(&ledger->blocks, address, blocks_hash(&ledger->blocks, address));
 }
 

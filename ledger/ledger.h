@@ -116,10 +116,9 @@ int ledger_put_back(struct ledger *ledger, const struct ledger_block *block);
 /*
  * A hint: an event about the block at address comes soon. Nearly all time of an
  * event is a wait for memory; a caller that has several events at hand, and
- * gives the hint a few events ahead, gets through them twice as fast. Give it for
- * all events or for none.
+ * gives the hint a few events ahead, gets through them twice as fast.
  */
-void ledger_prefetch(struct ledger *ledger, u64 address);
+void ledger_prefetch(const struct ledger *ledger, u64 address);
 
 void ledger_totals(const struct ledger *ledger, struct ledger_totals *totals);
 

@@ -16,7 +16,6 @@ struct ledger {
 	struct estimates estimates;
 	struct ledger_totals totals; /* without those that ledger_totals takes from the parts */
 	u32 now;                     /* the latest time that an event had */
-	u32 hinted;                  /* events to come of which there was a hint, more or less */
 };
 
 /* Only some allocations are recorded. Seldom; and who records all of them is in a hurry. */

@@ -58,10 +58,26 @@ int recent_make_room(struct recent *recent, u32 thread)
 	return 0;
 }
 
+struct recent_thread *recent_unchain(const struct recent *recent, u32 *head, u64 address)
+{
+	for (u32 *link = head; *link;) {
+		struct recent_thread *t = recent_thread(recent, *link - 1);
+
+		if (t->address == address) {
+			*link = t->next;
+			return t;
+		}
+		link = &t->next;
+	}
+	return NULL;
+}
+
 void recent_take(struct recent *recent, u64 address, u64 hash)
 {
-	struct recent_thread *t = recent_unchain(recent, address, (u32)(hash >> 32));
+	struct recent_thread *t = NULL;
 
+	if (recent->nheads)
+		t = recent_unchain(recent, recent_head(recent, (u32)(hash >> 32)), address);
 	if (t)
 		t->state = RECENT_TAKEN;
 }

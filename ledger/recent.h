@@ -58,67 +58,84 @@ static inline struct recent_thread *recent_thread(const struct recent *recent, u
 
 int recent_make_room(struct recent *recent, u32 thread);
 
-/* Makes room for thread. Returns 0 or -ENOMEM. */
-static inline int recent_reserve(struct recent *recent, u32 thread)
+/* The thread's, for which room is made if need be: 0 or -ENOMEM. *t is NULL if it is not followed. */
+static inline int recent_reserve(struct recent *recent, u32 thread, struct recent_thread **t)
 {
-	return recent_thread(recent, thread) ? 0 : recent_make_room(recent, thread);
-}
+	int ret = 0;
 
-/* Takes the thread whose last block is at address out of the hash table; NULL if there is none. */
-static inline struct recent_thread *recent_unchain(struct recent *recent, u64 address, u32 hash)
-{
-	u32 *link;
-
-	if (!recent->nheads)
-		return NULL;
-	for (link = &recent->head[hash & (recent->nheads - 1)]; *link;) {
-		struct recent_thread *t = recent_thread(recent, *link - 1);
-
-		if (t->address == address) {
-			*link = t->next;
-			return t;
-		}
-		link = &t->next;
+	*t = recent_thread(recent, thread);
+	if (__builtin_expect(!*t, false)) {
+		ret = recent_make_room(recent, thread);
+		*t = recent_thread(recent, thread);
 	}
-	return NULL;
+	return ret;
 }
+
+static inline u32 *recent_head(const struct recent *recent, u32 hash)
+{
+	return &recent->head[hash & (recent->nheads - 1)];
+}
+
+/* Takes the thread whose last block is at address out of a chain of the hash table; NULL: it is not there. */
+struct recent_thread *recent_unchain(const struct recent *recent, u32 *head, u64 address);
 
 /* The thread made another allocator call. */
+static inline void recent_leave(const struct recent *recent, struct recent_thread *t, u32 thread)
+{
+	if (t->state == RECENT_BLOCK) {
+		u32 *head = recent_head(recent, t->hash);
+
+		/* Most chains have one. */
+		if (__builtin_expect(*head == thread + 1, true))
+			*head = t->next;
+		else
+			recent_unchain(recent, head, t->address);
+	}
+	t->state = RECENT_NONE;
+}
+
 static inline void recent_clear(struct recent *recent, u32 thread)
 {
 	struct recent_thread *t = recent_thread(recent, thread);
 
-	if (!t)
-		return;
-	if (t->state == RECENT_BLOCK)
-		recent_unchain(recent, t->address, t->hash);
-	t->state = RECENT_NONE;
+	if (t)
+		recent_leave(recent, t, thread);
 }
 
 /*
  * Another block comes to live at address: no thread's last call returned this
  * one. (Not needed when a block goes: nobody can free it before there is another.)
  */
-static inline void recent_forget(struct recent *recent, u64 address, u64 hash)
+static inline void recent_forget_in(struct recent *recent, u32 *head, u64 address)
 {
-	struct recent_thread *t = recent_unchain(recent, address, (u32)(hash >> 32));
+	struct recent_thread *t;
 
+	if (__builtin_expect(!*head, true))
+		return;
+	t = recent_unchain(recent, head, address);
 	if (t)
 		t->state = RECENT_NONE;
 }
 
-/* The thread's last call returned the block at address. Needs recent_reserve. */
-static inline void recent_set(struct recent *recent, u32 thread, u64 address, u64 hash)
+static inline void recent_forget(struct recent *recent, u64 address, u64 hash)
 {
-	struct recent_thread *t;
+	if (recent->nheads)
+		recent_forget_in(recent, recent_head(recent, (u32)(hash >> 32)), address);
+}
+
+/* The thread's last call returned the block at address. t: from recent_reserve. */
+static inline void recent_set(struct recent *recent, struct recent_thread *t, u32 thread,
+			      u64 address, u64 hash)
+{
 	u32 *head;
 
-	recent_forget(recent, address, hash);
-	recent_clear(recent, thread);
-	t = recent_thread(recent, thread);
-	if (!t)
+	if (__builtin_expect(!t, false)) {
+		recent_forget(recent, address, hash);
 		return;
-	head = &recent->head[(u32)(hash >> 32) & (recent->nheads - 1)];
+	}
+	recent_leave(recent, t, thread);
+	head = recent_head(recent, (u32)(hash >> 32));
+	recent_forget_in(recent, head, address);
 	*t = (struct recent_thread){address, (u32)(hash >> 32), *head, RECENT_BLOCK};
 	*head = thread + 1;
 }
@@ -130,11 +147,9 @@ static inline void recent_set(struct recent *recent, u32 thread, u64 address, u6
 void recent_take(struct recent *recent, u64 address, u64 hash);
 
 /* True if the thread's last call returned the block that is now at address. */
-static inline bool recent_is(const struct recent *recent, u32 thread, u64 address)
+static inline bool recent_is(const struct recent_thread *t, u64 address)
 {
-	const struct recent_thread *t = recent_thread(recent, thread);
-
-	return t && t->state == RECENT_BLOCK && t->address == address;
+	return t->state == RECENT_BLOCK && t->address == address;
 }
 
 /* True if the thread's last call returned the block that recent_take took from address. */

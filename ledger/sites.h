@@ -71,7 +71,9 @@ static inline u64 sites_share(const struct sites *sites, const struct site *site
 /* To be called before a site's live bytes change. */
 static inline void sites_settle(const struct sites *sites, struct site *site)
 {
-	site->share = sites_share(sites, site);
+	if (site->epoch == sites->epoch)
+		return;
+	site->share = site->live_bytes;
 	site->epoch = sites->epoch;
 }
 

@@ -156,7 +156,7 @@ static void drop(void *ctx, struct call *call)
 	if (call->hardware)
 		debug_register_clear(drop->thread, call);
 	if (call->taken)
-		drop->probes->host.event(drop->probes->host.ctx, &event);
+		drop->probes->host.events(drop->probes->host.ctx, &event, 1);
 }
 
 static void cut_calls(struct probes *probes, struct thread *thread, struct calls *calls, u32 n)
@@ -261,7 +261,7 @@ static void open_call(struct probes *probes, struct thread *thread, struct calls
 		call->taken = true;
 		begin.address = call->ptr;
 		begin.realloc = call->scratch;
-		probes->host.event(probes->host.ctx, &begin);
+		probes->host.events(probes->host.ctx, &begin, 1);
 	}
 }
 
@@ -335,7 +335,7 @@ static void on_entry(struct probes *probes, struct thread *thread, const struct 
 			      mixed_was_freed(probes, event.thread, event.address);
 		calls->last_free = event.address;
 		calls->last_free_sp = sp;
-		probes->host.event(probes->host.ctx, &event);
+		probes->host.events(probes->host.ctx, &event, 1);
 	}
 	if (spec->nests)
 		open_free(probes, thread, calls, entry);
@@ -383,7 +383,7 @@ static void close_call(struct probes *probes, struct thread *thread, struct call
 		event.address = 0;
 	if (event.address)
 		probes_block_comes(probes, event.address);
-	probes->host.event(probes->host.ctx, &event);
+	probes->host.events(probes->host.ctx, &event, 1);
 }
 
 static void on_return(struct probes *probes, struct thread *thread, u64 pc)

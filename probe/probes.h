@@ -28,19 +28,22 @@ enum heap_event_kind {
 	HEAP_REALLOC_LOST,   /* nobody saw the call return (longjmp): put it back */
 };
 
+/* One cache line: they are made and read by the million. */
 struct heap_event {
 	enum heap_event_kind kind;
 	u32 thread;  /* index of attach/thread.h */
 	u64 address; /* ALLOC, FREE, REALLOC_BEGIN (old), REALLOC_DONE (new) */
 	u64 size;
+	u64 sp;     /* FREE by a trap: at its entry, pointing to the return address */
+	u64 caller; /* FREE by a jump: the return address; else 0 */
+	u32 stack;  /* id given by the host: ALLOC, FAILED, REALLOC_DONE */
 	bool again; /* FREE: of the block that this thread freed last, maybe one function calling another */
 	bool next; /* FREE, with sampling: the thread has allocated nothing since its last sample */
-	u64 sp;    /* FREE by a trap: at its entry, pointing to the return address */
-	u64 caller;             /* FREE by a jump: the return address; else 0 */
-	u32 stack;              /* id given by the host: ALLOC, FAILED, REALLOC_DONE */
 	const char *stack_lost; /* why that is not the call's own stack; NULL: it is */
 	void *realloc; /* REALLOC_*: 64 bytes for the host, kept from BEGIN to the end of the call */
 };
+
+_Static_assert(sizeof(struct heap_event) == 64, "a cache line");
 
 #define REALLOC_SCRATCH 64
 
@@ -54,8 +57,9 @@ struct probe_host {
 	/* The same for one that the agent has walked; the walk ended at stack pointer sp. */
 	int (*arrived_stack)(void *ctx, const u64 *pcs, u32 n, enum unwind_end end, u64 sp,
 			     u32 *id);
-	void (*event)(void *ctx, const struct heap_event *event);
-	/* Around calls of stack, event, rendezvous and lost that are made for a breakpoint. */
+	/* n events have happened, in this order. */
+	void (*events)(void *ctx, const struct heap_event *events, u32 n);
+	/* Around calls of stack, events, rendezvous and lost that are made for a breakpoint. */
 	void (*enter)(void *ctx);
 	void (*leave)(void *ctx);
 	/* With sampling: whether a block at address is on the books, and all that are. Between enter and leave. */
@@ -63,8 +67,6 @@ struct probe_host {
 	void (*each_block)(void *ctx, void (*visit)(void *arg, u64 address), void *arg);
 	/* Events come now, all at about the same time. */
 	void (*batch)(void *ctx);
-	/* An event about the block at address will come soon. */
-	void (*soon)(void *ctx, u64 address);
 	/* Calls visit for each mapped module until it returns non-zero; returns that. */
 	int (*each_module)(void *ctx, int (*visit)(void *arg, u32 id, u64 start, u64 end),
 			   void *arg);

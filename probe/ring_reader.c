@@ -8,13 +8,14 @@
 
 #include "base/clock.h"
 #include "base/hash.h"
+#include "probe/known_stacks.h"
 #include "probe/stack_arrivals.h"
 
 #define RING_SIZE (1ULL << CHANNEL_RING_BITS)
 #define RING_MASK (RING_SIZE - 1)
 
-/* So many records ahead the ledger is told of an address: about what it takes to fetch a line. */
-#define AHEAD 12
+/* Records that are read together, so that the host can fetch what it needs for the last while it does the first. */
+#define GROUP 32
 
 /* And so many ahead a record is fetched: the target's core has it. */
 #define FETCH 64
@@ -32,6 +33,9 @@
 #define TAIL_PERIOD 1024
 
 #define OPEN_MAX 4
+
+/* Events that a record may bring: those that were never ended, and its own. */
+#define EVENTS_MAX (OPEN_MAX + 1)
 
 /* A realloc whose end is still to come. */
 struct open_realloc {
@@ -51,9 +55,12 @@ struct ring_reader {
 	struct probe_host host;
 	bool no_room; /* some stacks that have come are not to be had */
 	u64 tail;     /* of our own: the one in the channel may be written by the target */
-	struct stack_arrivals *stacks;
+	struct stack_arrivals *arrivals;
+	struct known_stacks stacks;
 	u64 last_free[CHANNEL_THREADS]; /* of each thread, unless another call came after it */
 	struct open_reallocs *open[CHANNEL_THREADS];
+	struct heap_event events[GROUP * EVENTS_MAX]; /* that the host does not have yet */
+	u32 events_n;
 };
 
 struct ring_reader *ring_reader_create(struct channel *channel, const struct probe_host *host,
@@ -62,8 +69,8 @@ struct ring_reader *ring_reader_create(struct channel *channel, const struct pro
 	struct ring_reader *r = calloc(1, sizeof(*r));
 
 	if (r)
-		r->stacks = stack_arrivals_create();
-	if (!r || !r->stacks) {
+		r->arrivals = stack_arrivals_create();
+	if (!r || !r->arrivals || known_stacks_init(&r->stacks)) {
 		ring_reader_destroy(r);
 		err_set(err, ENOMEM, "out of memory");
 		return NULL;
@@ -80,13 +87,18 @@ void ring_reader_destroy(struct ring_reader *r)
 		return;
 	for (u32 i = 0; i < CHANNEL_THREADS; i++)
 		free(r->open[i]);
-	stack_arrivals_destroy(r->stacks);
+	stack_arrivals_destroy(r->arrivals);
+	known_stacks_deinit(&r->stacks);
 	free(r);
 }
 
-static void emit(struct ring_reader *r, struct heap_event *event)
+/* Another event, to be filled in; the host gets it with the others. */
+static inline struct heap_event *add(struct ring_reader *r, enum heap_event_kind kind, u32 thread)
 {
-	r->host.event(r->host.ctx, event);
+	struct heap_event *event = &r->events[r->events_n++];
+
+	*event = (struct heap_event){.kind = kind, .thread = thread};
+	return event;
 }
 
 static void lost(struct ring_reader *r, const char *why)
@@ -97,18 +109,13 @@ static void lost(struct ring_reader *r, const char *why)
 /* The end of the innermost open realloc never came: it was left by longjmp. */
 static void abandon(struct ring_reader *r, u32 thread, struct open_reallocs *open)
 {
-	struct heap_event event = {.kind = HEAP_REALLOC_LOST,
-				   .thread = thread,
-				   .realloc = open->items[--open->n].scratch};
-
-	emit(r, &event);
+	add(r, HEAP_REALLOC_LOST, thread)->realloc = open->items[--open->n].scratch;
 }
 
 static void realloc_begins(struct ring_reader *r, u32 thread, u64 address, u32 tag)
 {
 	struct open_reallocs *open = r->open[thread];
-	struct heap_event event = {
-		.kind = HEAP_REALLOC_BEGIN, .thread = thread, .address = address};
+	struct heap_event *event;
 
 	if (!open)
 		open = r->open[thread] = calloc(1, sizeof(*open));
@@ -118,48 +125,72 @@ static void realloc_begins(struct ring_reader *r, u32 thread, u64 address, u32 t
 	}
 	if (open->n == OPEN_MAX)
 		abandon(r, thread, open);
+	event = add(r, HEAP_REALLOC_BEGIN, thread);
+	event->address = address;
 	open->items[open->n].tag = tag;
-	event.realloc = open->items[open->n++].scratch;
-	emit(r, &event);
+	event->realloc = open->items[open->n++].scratch;
 }
 
-static void realloc_ends(struct ring_reader *r, struct heap_event *event, u32 tag)
+static __attribute__((noinline)) void stack_is_lost(struct ring_reader *r, struct heap_event *event)
 {
-	struct open_reallocs *open = r->open[event->thread];
-
-	while (open && open->n && open->items[open->n - 1].tag != tag)
-		abandon(r, event->thread, open);
-	if (open && open->n) {
-		event->realloc = open->items[--open->n].scratch;
-		emit(r, event);
-		return;
-	}
-	/* Its beginning was lost, and that was counted. What it has returned is there all the same. */
-	if (event->kind == HEAP_REALLOC_DONE && event->address) {
-		event->kind = HEAP_ALLOC;
-		emit(r, event);
-	}
-}
-
-/* A call that is known to be the thread's outermost: one deeper in the stack can be open no more. */
-static void freed(struct ring_reader *r, struct heap_event *event, const u64 *word)
-{
-	event->kind = HEAP_FREE;
-	event->caller = word[2];
-	event->next = word[3] & CHANNEL_NEXT;
-	event->again = r->last_free[event->thread] == event->address;
-	r->last_free[event->thread] = event->address;
-	emit(r, event);
-}
-
-static void stack_of(struct ring_reader *r, struct heap_event *event, u64 hash)
-{
-	if (stack_arrivals_find(r->stacks, hash, &event->stack) == 0)
-		return;
 	event->stack_lost = r->no_room ? "there was no room left for a call stack"
 				       : "a call stack did not come through";
 	if (r->host.stack(r->host.ctx, NULL, 0, UNWIND_LOST, &event->stack))
 		event->stack = 0;
+}
+
+/* The stack of an allocation. */
+static inline void set_stack(struct ring_reader *r, struct heap_event *event, u64 hash)
+{
+	const struct known_stack *known = known_stacks_find(&r->stacks, hash);
+
+	if (__builtin_expect(known != NULL, true))
+		event->stack = known->id;
+	else
+		stack_is_lost(r, event);
+}
+
+static inline void allocated(struct ring_reader *r, u32 thread, const u64 *word)
+{
+	struct heap_event *event = add(r, HEAP_ALLOC, thread);
+
+	event->address = CHANNEL_ADDRESS(word[0]);
+	event->size = word[1];
+	set_stack(r, event, word[2]);
+}
+
+static void realloc_ends(struct ring_reader *r, enum channel_kind kind, u32 thread, const u64 *word)
+{
+	struct open_reallocs *open = r->open[thread];
+	struct heap_event *event;
+
+	while (open && open->n && open->items[open->n - 1].tag != CHANNEL_TAG(word[3]))
+		abandon(r, thread, open);
+	if (!open || !open->n) {
+		/* Its beginning was lost, and that was counted. What it has returned is there all the same. */
+		if (kind == CHANNEL_REALLOC_DONE && CHANNEL_ADDRESS(word[0]))
+			allocated(r, thread, word);
+		return;
+	}
+	event = add(r, kind == CHANNEL_REALLOC_DONE ? HEAP_REALLOC_DONE : HEAP_REALLOC_FAILED,
+		    thread);
+	event->address = CHANNEL_ADDRESS(word[0]);
+	event->size = word[1];
+	if (kind == CHANNEL_REALLOC_DONE && event->address)
+		set_stack(r, event, word[2]);
+	event->realloc = open->items[--open->n].scratch;
+}
+
+/* A call that is known to be the thread's outermost: one deeper in the stack can be open no more. */
+static inline void freed(struct ring_reader *r, u32 thread, const u64 *word)
+{
+	struct heap_event *event = add(r, HEAP_FREE, thread);
+
+	event->address = CHANNEL_ADDRESS(word[0]);
+	event->caller = word[2];
+	event->next = word[3] & CHANNEL_NEXT;
+	event->again = r->last_free[thread] == event->address;
+	r->last_free[thread] = event->address;
 }
 
 static void frames(struct ring_reader *r, enum channel_kind kind, const u64 *word)
@@ -169,97 +200,74 @@ static void frames(struct ring_reader *r, enum channel_kind kind, const u64 *wor
 	int ret;
 
 	if (kind == CHANNEL_STACK) {
-		stack_arrivals_begin(r->stacks, CHANNEL_ADDRESS(word[0]), word[1]);
+		stack_arrivals_begin(r->arrivals, CHANNEL_ADDRESS(word[0]), word[1]);
 		return;
 	}
 	if (kind == CHANNEL_FRAMES) {
-		stack_arrivals_add(r->stacks, CHANNEL_ADDRESS(word[0]), word + 1);
+		stack_arrivals_add(r->arrivals, CHANNEL_ADDRESS(word[0]), word + 1);
 		return;
 	}
-	arrived = stack_arrivals_end(r->stacks, CHANNEL_ADDRESS(word[0]), word[1], word[2]);
+	arrived = stack_arrivals_end(r->arrivals, CHANNEL_ADDRESS(word[0]), word[1], word[2]);
 	if (!arrived)
 		return;
 	ret = r->host.arrived_stack(r->host.ctx, arrived->pcs, arrived->n, arrived->end, word[3],
 				    &id);
 	if (ret == 0)
-		ret = stack_arrivals_learn(r->stacks, arrived->hash, id);
+		ret = known_stacks_learn(&r->stacks, arrived->hash, id);
 	/* It is no event: those that have it say what they lack. */
 	r->no_room |= ret != 0;
 }
 
-static void apply(struct ring_reader *r, const u64 *word)
+static void apply_rare(struct ring_reader *r, enum channel_kind kind, u32 thread, const u64 *word)
 {
-	enum channel_kind kind = CHANNEL_KIND(word[0]);
-	struct heap_event event = {
-		.thread = CHANNEL_THREAD(word[3]) % CHANNEL_THREADS,
-		.address = CHANNEL_ADDRESS(word[0]),
-		.size = word[1],
-	};
-
-	if (kind == CHANNEL_VOID)
-		return;
-	if (kind == CHANNEL_FREE) {
-		freed(r, &event, word);
-		return;
-	}
 	if (kind >= CHANNEL_STACK && kind <= CHANNEL_STACK_END) {
 		frames(r, kind, word);
 		return;
 	}
-	r->last_free[event.thread] = 0;
+	if (kind == CHANNEL_VOID)
+		return;
+	r->last_free[thread] = 0;
 	switch (kind) {
-	case CHANNEL_ALLOC:
-		event.kind = HEAP_ALLOC;
-		stack_of(r, &event, word[2]);
-		emit(r, &event);
-		break;
 	case CHANNEL_FAILED:
-		event.kind = HEAP_FAILED;
-		emit(r, &event);
+		add(r, HEAP_FAILED, thread);
 		break;
 	case CHANNEL_REALLOC_BEGIN:
-		realloc_begins(r, event.thread, event.address, CHANNEL_TAG(word[3]));
+		realloc_begins(r, thread, CHANNEL_ADDRESS(word[0]), CHANNEL_TAG(word[3]));
 		break;
 	case CHANNEL_REALLOC_DONE:
-		event.kind = HEAP_REALLOC_DONE;
-		if (event.address)
-			stack_of(r, &event, word[2]);
-		realloc_ends(r, &event, CHANNEL_TAG(word[3]));
-		break;
 	case CHANNEL_REALLOC_FAILED:
-		event.kind = HEAP_REALLOC_FAILED;
-		realloc_ends(r, &event, CHANNEL_TAG(word[3]));
+		realloc_ends(r, kind, thread, word);
 		break;
 	default:
 		break;
 	}
 }
 
-static bool is_complete(u64 word0, u64 place)
+static inline void apply(struct ring_reader *r, const u64 *word)
 {
-	return (u8)(word0 >> 56) == CHANNEL_LAP(place);
+	enum channel_kind kind = CHANNEL_KIND(word[0]);
+	u32 thread = CHANNEL_THREAD(word[3]) % CHANNEL_THREADS;
+
+	if (kind == CHANNEL_FREE) {
+		freed(r, thread, word);
+	} else if (kind == CHANNEL_ALLOC) {
+		r->last_free[thread] = 0;
+		allocated(r, thread, word);
+	} else {
+		apply_rare(r, kind, thread, word);
+	}
 }
 
-/* The record at place, copied, if it is complete. */
-static bool take(const struct ring_reader *r, u64 place, u64 word[4])
+/* Copies the record if it is complete. */
+static inline bool take(const struct channel_record *record, u8 lap, u64 word[4])
 {
-	const struct channel_record *record = &r->ring[place & RING_MASK];
-
 	word[0] = __atomic_load_n(&record->word[0], __ATOMIC_ACQUIRE);
-	if (!is_complete(word[0], place))
+	if ((u8)(word[0] >> 56) != lap)
 		return false;
-	for (int i = 1; i < 4; i++)
-		word[i] = __atomic_load_n(&record->word[i], __ATOMIC_RELAXED);
+	word[1] = __atomic_load_n(&record->word[1], __ATOMIC_RELAXED);
+	word[2] = __atomic_load_n(&record->word[2], __ATOMIC_RELAXED);
+	word[3] = __atomic_load_n(&record->word[3], __ATOMIC_RELAXED);
 	return true;
-}
-
-static void look_ahead(const struct ring_reader *r, u64 place)
-{
-	u64 word0 = __atomic_load_n(&r->ring[place & RING_MASK].word[0], __ATOMIC_RELAXED);
-
-	/* The kinds that are about a block. */
-	if (is_complete(word0, place) && CHANNEL_KIND(word0) < CHANNEL_REALLOC_FAILED)
-		r->host.soon(r->host.ctx, CHANNEL_ADDRESS(word0));
 }
 
 static void show_tail(struct ring_reader *r)
@@ -267,21 +275,48 @@ static void show_tail(struct ring_reader *r)
 	__atomic_store_n(&r->channel->tail, r->tail, __ATOMIC_RELEASE);
 }
 
+/* Reads up to max records, GROUP at most, that are behind each other in memory. */
+static u32 read_group(struct ring_reader *r, u32 max)
+{
+	u64 place = r->tail, word[4];
+	const struct channel_record *record = &r->ring[place & RING_MASK];
+	u32 n;
+
+	for (n = 0; n < max && take(record + n, CHANNEL_LAP(place), word); n++) {
+		__builtin_prefetch(record + n + FETCH);
+		apply(r, word);
+	}
+	if (r->events_n)
+		r->host.events(r->host.ctx, r->events, r->events_n);
+	r->events_n = 0;
+	__atomic_store_n(&r->tail, place + n, __ATOMIC_RELAXED);
+	return n;
+}
+
+/* How many records of the next max are a group. */
+static u32 group_of(const struct ring_reader *r, u32 max)
+{
+	u64 end = RING_SIZE - (r->tail & RING_MASK);
+	u32 n = max < GROUP ? max : GROUP;
+
+	return n < end ? n : (u32)end;
+}
+
 u32 ring_reader_read(struct ring_reader *r, u32 max)
 {
-	u64 word[4];
-	u32 n = 0;
+	u32 n = 0, group, read, shown = 0;
 
 	r->host.batch(r->host.ctx);
-	while (n < max && take(r, r->tail, word)) {
-		__builtin_prefetch(&r->ring[(r->tail + FETCH) & RING_MASK]);
-		look_ahead(r, r->tail + AHEAD);
-		apply(r, word);
-		r->tail++;
-		if (++n % TAIL_PERIOD == 0)
+	do {
+		group = group_of(r, max - n);
+		read = read_group(r, group);
+		n += read;
+		if (n - shown >= TAIL_PERIOD) {
 			show_tail(r);
-	}
-	if (n)
+			shown = n;
+		}
+	} while (read == group && n < max);
+	if (n != shown)
 		show_tail(r);
 	return n;
 }
@@ -372,7 +407,7 @@ void ring_reader_beat(struct ring_reader *r)
 
 void ring_reader_forget_stacks(struct ring_reader *r)
 {
-	stack_arrivals_forget(r->stacks);
+	known_stacks_forget(&r->stacks);
 }
 
 u64 ring_reader_lost(const struct ring_reader *r, const char **why)

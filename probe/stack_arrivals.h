@@ -7,8 +7,7 @@
 #include "unwind/unwind.h"
 
 /*
- * Stacks that come through the ring in pieces, and the ids that those have which
- * are complete, by their hashes. The pieces of one stack belong together by the
+ * Stacks that come through the ring in pieces. The pieces of one stack belong together by the
  * stack pointer of the call, which no two calls have at the same time; pieces of
  * several stacks may be mixed.
  */
@@ -35,18 +34,5 @@ void stack_arrivals_add(struct stack_arrivals *arrivals, u64 sp, const u64 pcs[3
  */
 const struct arrived_stack *stack_arrivals_end(struct stack_arrivals *arrivals, u64 sp, u64 hash,
 					       u64 count);
-
-/* From now on the stack with this hash has this id. 0 or -ENOMEM. */
-int stack_arrivals_learn(struct stack_arrivals *arrivals, u64 hash, u32 id);
-
-/* The id of the stack with this hash: 0, or -ENOENT. */
-int stack_arrivals_find(const struct stack_arrivals *arrivals, u64 hash, u32 *id);
-
-/*
- * Modules have changed, and hashes with them: those of an earlier time may be
- * forgotten once many others have come. The last ones are still needed, by threads
- * that walked their stack before that and have not written their record yet.
- */
-void stack_arrivals_forget(struct stack_arrivals *arrivals);
 
 #endif

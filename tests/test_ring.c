@@ -14,6 +14,9 @@ static struct ring_reader *reader;
 static u64 frees[8];
 static u32 frees_n, losses;
 
+/* Not 0 while each free's address is one more than the last one's: the next one's. */
+static u64 expected;
+
 /* Set while the records are whatever the target has put there. */
 static bool hostile;
 static u64 events[HEAP_REALLOC_LOST + 1], stacks;
@@ -53,16 +56,28 @@ static int on_arrived_stack(void *ctx, const u64 *pcs, u32 n, enum unwind_end en
 	return 0;
 }
 
-static void on_event(void *ctx, const struct heap_event *event)
+static void on_event(const struct heap_event *event)
 {
-	(void)ctx;
 	if (hostile) {
 		check_event(event);
 		return;
 	}
-	ck_assert_int_eq(event->kind, HEAP_FREE);
+	assert_in_loop(event->kind == HEAP_FREE);
+	if (expected) {
+		assert_in_loop(event->address == expected);
+		expected++;
+		return;
+	}
 	ck_assert_uint_lt(frees_n, 8);
 	frees[frees_n++] = event->address;
+}
+
+static void on_events(void *ctx, const struct heap_event *list, u32 n)
+{
+	(void)ctx;
+	assert_in_loop(n > 0);
+	for (u32 i = 0; i < n; i++)
+		on_event(&list[i]);
 }
 
 static void on_lost(void *ctx, const char *why)
@@ -77,18 +92,11 @@ static void on_batch(void *ctx)
 	(void)ctx;
 }
 
-static void on_soon(void *ctx, u64 address)
-{
-	(void)ctx;
-	(void)address;
-}
-
 static void set_up(void)
 {
-	struct probe_host host = {.event = on_event,
+	struct probe_host host = {.events = on_events,
 				  .lost = on_lost,
 				  .batch = on_batch,
-				  .soon = on_soon,
 				  .stack = on_stack,
 				  .arrived_stack = on_arrived_stack};
 	struct err err = ERR_INIT;
@@ -248,6 +256,41 @@ static void put_noise(u64 place)
 	record->word[0] = CHANNEL_WORD0(kind, some(16)) | (u64)CHANNEL_LAP(place) << 56;
 }
 
+/* However many are there when it is read, and wherever in the ring they begin. */
+START_TEST(records_come_in_their_order)
+{
+	const u64 all = 3 << CHANNEL_RING_BITS;
+	u64 put = 0;
+
+	expected = 0x1000;
+	while (put < all) {
+		u64 n = put % 997 % 70;
+
+		for (u64 i = 0; i <= n; i++)
+			put_free(take_place(), 0x1000 + put++);
+		assert_in_loop(ring_reader_read(reader, (u32)n + 1) == n + 1);
+		assert_in_loop(channel->tail == channel->head);
+	}
+	ck_assert_uint_eq(expected, 0x1000 + put);
+	expected = 0;
+}
+END_TEST
+
+START_TEST(no_more_is_read_than_asked_for)
+{
+	expected = 0x1000;
+	for (u64 i = 0; i < 5000; i++)
+		put_free(take_place(), 0x1000 + i);
+	ck_assert_uint_eq(ring_reader_read(reader, 1), 1);
+	ck_assert_uint_eq(channel->tail, 1);
+	ck_assert_uint_eq(ring_reader_read(reader, 100), 100);
+	ck_assert_uint_eq(channel->tail, 101);
+	ck_assert_uint_eq(ring_reader_read(reader, 10000), 4899);
+	ck_assert_uint_eq(expected, 0x1000 + 5000);
+	expected = 0;
+}
+END_TEST
+
 START_TEST(records_that_make_no_sense)
 {
 	hostile = true;
@@ -275,6 +318,8 @@ Suite *ring_suite(void)
 	tcase_add_test(tcase, a_record_that_came_late_is_no_loss);
 	tcase_add_test(tcase, void_records_are_no_calls);
 	tcase_add_test(tcase, head_out_of_reach);
+	tcase_add_test(tcase, records_come_in_their_order);
+	tcase_add_test(tcase, no_more_is_read_than_asked_for);
 	tcase_add_test(tcase, records_that_make_no_sense);
 	suite_add_tcase(suite, tcase);
 	return suite;
