@@ -284,7 +284,7 @@ static void events(void *ctx, const struct heap_event *events, u32 n)
 	struct image *image = ctx;
 	bool plain = !image->full && !image->config->sample;
 
-	if (n > 1)
+	if (n > 1 && ledger_wants_hints(image->ledger))
 		for (u32 i = 0; i < n; i++)
 			ledger_prefetch(image->ledger, events[i].address);
 	for (u32 i = 0; i < n; i++)

@@ -26,6 +26,9 @@
 #define FRONT_SLOTS 3
 #define FRONT_MAX   (1U << 17) /* buckets: 8 MB */
 
+/* So many buckets are in the processor's second-level cache, if not in the first: 128 KB. */
+#define FRONT_CACHED 2048U
+
 struct front_entry {
 	u32 size, stack, time;
 };

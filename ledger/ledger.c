@@ -238,6 +238,12 @@ void ledger_prefetch(const struct ledger *ledger, u64 address)
 	blocks_prefetch(&ledger->blocks, address, blocks_hash(&ledger->blocks, address));
 }
 
+bool ledger_wants_hints(const struct ledger *ledger)
+{
+	return front_buckets(&ledger->blocks.front) > FRONT_CACHED ||
+	       ledger->blocks.rest.count > BLOCKS_CACHED;
+}
+
 void ledger_totals(const struct ledger *ledger, struct ledger_totals *totals)
 {
 	*totals = ledger->totals;

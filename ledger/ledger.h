@@ -114,11 +114,13 @@ void ledger_retire(struct ledger *ledger, const struct ledger_block *block, bool
 int ledger_put_back(struct ledger *ledger, const struct ledger_block *block);
 
 /*
- * A hint: an event about the block at address comes soon. Nearly all time of an
- * event is a wait for memory; a caller that has several events at hand, and
- * gives the hint a few events ahead, gets through them twice as fast.
+ * A hint: an event about the block at address comes soon. With many blocks nearly all time of
+ * an event is a wait for memory; a caller that has several events at hand, and gives the hint a
+ * few events ahead, gets through them twice as fast. With few, all is in the processor's
+ * cache, and hints are not wanted.
  */
 void ledger_prefetch(const struct ledger *ledger, u64 address);
+bool ledger_wants_hints(const struct ledger *ledger);
 
 void ledger_totals(const struct ledger *ledger, struct ledger_totals *totals);
 
