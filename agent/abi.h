@@ -9,8 +9,8 @@
  *
  *	+0x00000 struct agent_header
  *	+0x00100 the agent's code
- *	+0x07000 table: for each slot the address that it belongs to
- *	+0x0b000 slots: displaced instructions, struct agent_slot each
+ *	+0x08000 table: for each slot the address that it belongs to
+ *	+0x0c000 slots: displaced instructions, struct agent_slot each
  *	+0x7f000 struct agent_control: a page of its own, writable, zero in a forked child
  *	+0x80000 end
  *
@@ -21,11 +21,11 @@
  */
 #define AGENT_AREA_SIZE  0x80000UL
 #define AGENT_CODE       0x100UL
-#define AGENT_CODE_MAX   0x6f00UL
-#define AGENT_TABLE      0x7000UL
-#define AGENT_SLOTS      0xb000UL
+#define AGENT_CODE_MAX   0x7f00UL
+#define AGENT_TABLE      0x8000UL
+#define AGENT_SLOTS      0xc000UL
 #define AGENT_SLOT_SIZE  256UL
-#define AGENT_SLOT_COUNT 1856UL
+#define AGENT_SLOT_COUNT 1840UL
 #define AGENT_CONTROL    0x7f000UL
 
 /* The agent's code, to be copied to AGENT_CODE: entry points at these offsets in it. */
@@ -81,7 +81,7 @@
 
 #ifndef __ASSEMBLER__
 #define AGENT_MAGIC_0 0x636174746174656dULL
-#define AGENT_MAGIC_1 0x0005000061657261ULL /* its last two bytes are the version of this layout */
+#define AGENT_MAGIC_1 0x0006000061657261ULL /* its last two bytes are the version of this layout */
 
 /* struct sigaction of the kernel, x86-64. */
 struct agent_sigaction {

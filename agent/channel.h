@@ -50,12 +50,13 @@
 #define CHANNEL_THREAD_COUNTDOWN 24
 #define CHANNEL_THREAD_MEMO      40
 /*
- * Of a thread's memos (agent/memo.h): the mark that a walk uses them, the mask of their classes, the
- * first one of them, the size of each.
+ * Of a thread's memos (agent/memo.h): the mark that a walk uses them, the mask of their classes, which
+ * of them each class had last, the first one of them, the size of each.
  */
 #define CHANNEL_MEMO_BUSY  0
 #define CHANNEL_MEMO_MASK  8
-#define CHANNEL_MEMO_FIRST 2624
+#define CHANNEL_MEMO_LAST  64
+#define CHANNEL_MEMO_FIRST 2752
 #define CHANNEL_MEMO_EACH  5568
 
 /* A hash of its lower 40 bits: 2^31 / golden ratio (Knuth), which an instruction has room for. */
@@ -67,7 +68,7 @@
 #include <stdint.h>
 
 /* With another layout it is another one. */
-#define CHANNEL_MAGIC 0x6c656e6e61686332ULL
+#define CHANNEL_MAGIC 0x6c656e6e61686333ULL
 
 #define CHANNEL_THREADS    (1U << CHANNEL_THREADS_BITS)
 #define CHANNEL_KNOWN      (1U << 18)

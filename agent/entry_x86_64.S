@@ -272,6 +272,7 @@ stub_leads_on:
 	shr	$5, %rdx
 	xor	%rdx, %rax
 	and	CHANNEL_MEMO_MASK(%rcx), %rax
+	movzbl	CHANNEL_MEMO_LAST(%rcx, %rax), %eax
 	imul	$CHANNEL_MEMO_EACH, %rax, %rax
 	lea	CHANNEL_MEMO_FIRST(%rcx, %rax), %rcx
 	prefetcht0 (%rcx)

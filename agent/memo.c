@@ -78,6 +78,13 @@ static inline void keep(struct agent_memo *m, uint32_t n)
 	fill_group(m);
 }
 
+__attribute__((noinline)) uint32_t agent_memo_compare(const struct channel *channel, uint64_t key,
+						      struct agent_memo *m, uint32_t i,
+						      uint32_t words, uint8_t *faulted)
+{
+	return memo_compare(channel, key, m, i, words, faulted);
+}
+
 /* As memo_compare, whether the cache of rules has what that takes or not. */
 static inline uint32_t compare(struct walker *w, struct agent_memo *m, uint32_t i, uint32_t words)
 {
@@ -86,7 +93,7 @@ static inline uint32_t compare(struct walker *w, struct agent_memo *m, uint32_t 
 	for (;;) {
 		uint64_t at;
 
-		i = memo_compare(w->channel, w->key, m, i, words, &w->faulted);
+		i = agent_memo_compare(w->channel, w->key, m, i, words, &w->faulted);
 		if (i >= words || i == last || m->more[i].rule == MEMO_FIXED)
 			return i;
 		/* Now the cache has it, unless it is none that it can have. */
@@ -527,6 +534,8 @@ static __attribute__((noinline, cold)) struct agent_memos *assign(const struct w
 			continue;
 		memos = channel_part(channel, channel->memos + channel_memo_at(i));
 		memos->mask = channel_memo_classes(i + 1) - channel_memo_classes(i) - 1;
+		for (uint32_t n = 0; n <= memos->mask; n++)
+			memos->last[n] = (uint8_t)n;
 		agent_memo_abandon(memos);
 		__atomic_store_n(&w->thread->memo, (uint64_t)memos, __ATOMIC_RELEASE);
 		return memos;

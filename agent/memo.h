@@ -110,6 +110,8 @@ struct agent_memos {
 	uint64_t busy;
 	uint64_t mask; /* how many there are, less 1 */
 	uint64_t unused[6];
+	/* For each class the one that had the last walk: its own, or that beside it. */
+	uint8_t last[128];
 	struct memo_step step[MEMO_FRAMES];
 	struct agent_memo of[];
 };
@@ -117,6 +119,7 @@ struct agent_memos {
 _Static_assert(offsetof(struct agent_memo, bp) == 64, "the first line");
 _Static_assert(offsetof(struct agent_memos, busy) == CHANNEL_MEMO_BUSY, "as memattach has it");
 _Static_assert(offsetof(struct agent_memos, mask) == CHANNEL_MEMO_MASK, "as the code has it");
+_Static_assert(offsetof(struct agent_memos, last) == CHANNEL_MEMO_LAST, "as the code has it");
 _Static_assert(offsetof(struct agent_memos, of) == CHANNEL_MEMO_FIRST, "as the code has it");
 _Static_assert(sizeof(struct agent_memo) == CHANNEL_MEMO_EACH, "as the code has it");
 
@@ -141,11 +144,32 @@ int agent_memo_send(struct walker *w, const struct agent_memo *memo, uint64_t ha
 /* The walk that uses them will never end: as if there had been none so far. */
 void agent_memo_abandon(struct agent_memos *memos);
 
-/* The one for a walk from sp on, where the return address is caller: what agent/entry_x86_64.S does, too. */
+/* The class of a walk from sp on, where the return address is caller. */
+static inline uint64_t agent_memo_class(const struct agent_memos *memos, uint64_t sp,
+					uint64_t caller)
+{
+	return (sp >> 4 ^ caller ^ caller >> 5) & memos->mask;
+}
+
+/* The memo that such a walk had last: what agent/entry_x86_64.S does, too. */
 static inline struct agent_memo *agent_memo_for(struct agent_memos *memos, uint64_t sp,
 						uint64_t caller)
 {
-	return &memos->of[(sp >> 4 ^ caller ^ caller >> 5) & memos->mask];
+	return &memos->of[memos->last[agent_memo_class(memos, sp, caller)]];
+}
+
+/* Another one that it may have. */
+static inline struct agent_memo *agent_memo_beside(struct agent_memos *memos,
+						   const struct agent_memo *memo)
+{
+	return &memos->of[(uint64_t)(memo - memos->of) ^ 1];
+}
+
+/* This memo is the one that it had last. */
+static inline void agent_memo_choose(struct agent_memos *memos, const struct agent_memo *memo,
+				     uint64_t sp, uint64_t caller)
+{
+	memos->last[agent_memo_class(memos, sp, caller)] = (uint8_t)(memo - memos->of);
 }
 
 /* In use now, by the walk from sp on. 0: they are in use already. */

@@ -79,4 +79,8 @@ static inline __attribute__((always_inline)) uint32_t memo_compare(const struct 
 	return words;
 }
 
+/* The same, as a function: where it is not worth a copy of it. */
+uint32_t agent_memo_compare(const struct channel *channel, uint64_t key, struct agent_memo *m,
+			    uint32_t i, uint32_t words, uint8_t *faulted);
+
 #endif

@@ -309,15 +309,13 @@ static inline uint64_t find_or_send(struct walker *w, struct agent_memo *memo, u
 	return hash;
 }
 
-/* With the thread's memo, which is in use by this walk. 0: to be tried without. */
+/* With a memo of the thread's, which are in use by this walk. 0: to be tried without. */
 static inline __attribute__((always_inline)) uint64_t
 walk_with_memo(struct walker *w, struct agent_memo *memo, uint64_t bp)
 {
-	uint64_t hash = 0;
-
-	if (agent_memo_walk(w, memo, bp) && channel_generation(w->channel) == w->generation)
-		hash = find_or_send(w, memo, hash_mix(w->sum));
-	return agent_memos_release(w->memos, memo, w->sp) ? hash : 0;
+	if (!agent_memo_walk(w, memo, bp) || channel_generation(w->channel) != w->generation)
+		return 0;
+	return find_or_send(w, memo, hash_mix(w->sum));
 }
 
 /* Without; 0: worth another try. */
@@ -372,7 +370,7 @@ agent_walk_slowly(struct channel *channel, struct channel_thread *thread, uint64
 			continue;
 		memo = take_memo(&w, &busy);
 		hash = memo ? walk_with_memo(&w, memo, bp) : 0;
-		if (hash)
+		if (memo && agent_memos_release(w.memos, memo, sp) && hash)
 			return hash;
 		hash = walk_without(&w, bp);
 		/* There is no walk below this one on the stack: the one that used the memo never ended. */
@@ -385,18 +383,41 @@ agent_walk_slowly(struct channel *channel, struct channel_thread *thread, uint64
 	return hash_mix(hash_end(channel->seed, CHANNEL_LOST));
 }
 
-__attribute__((noinline)) uint64_t agent_walk_on(struct channel *channel,
+/* The memo has the stack, or gets it. */
+static inline __attribute__((always_inline)) uint64_t
+ask_other(const struct recall *r, struct channel_thread *thread, struct agent_memos *memos,
+	  struct agent_memo *memo, uint64_t sp, uint64_t bp)
+{
+	uint32_t compared = 0;
+	uint64_t hash;
+	struct walker w;
+
+	w.faulted = 0;
+	agent_memo_choose(memos, memo, sp, agent_load(sp, &w.faulted));
+	if (recall_may(r, memo, sp))
+		compared = agent_memo_compare(r->channel, r->key, memo, 0, memo->words, &w.faulted);
+	hash = recall_told(r, memo, compared, w.faulted, sp, bp);
+	if (hash && channel_generation(r->channel) == r->generation)
+		return hash;
+	if (hash)
+		memo->compared = 0;
+	w.depth = r->channel->depth;
+	w.memos = memos;
+	return prepare(&w, r->channel, thread, sp) ? walk_with_memo(&w, memo, bp) : 0;
+}
+
+__attribute__((noinline)) uint64_t agent_walk_on(const struct recall *recall,
 						 struct channel_thread *thread,
 						 struct agent_memos *memos, struct agent_memo *memo,
 						 uint64_t sp, uint64_t bp)
 {
-	struct walker w;
+	/* The one that was used longer ago. */
+	struct agent_memo *other = agent_memo_beside(memos, memo);
+	uint64_t hash = ask_other(recall, thread, memos, other, sp, bp);
 
-	w.depth = channel->depth;
-	w.memos = memos;
-	if (prepare(&w, channel, thread, sp))
-		return walk_with_memo(&w, memo, bp);
-	agent_memos_release(memos, memo, sp);
+	if (agent_memos_release(memos, other, sp))
+		return hash;
+	memo->generation = MEMO_INVALID;
 	return 0;
 }
 
