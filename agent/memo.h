@@ -11,6 +11,10 @@
  * same frames, at least the outer ones: it walks until it comes to a frame that the memo has, and
  * the rest is known, together with its hash.
  *
+ * Ways of one class come in turn, too. So two classes, 2k and 2k+1, share their two memos: a stack that
+ * is not in the one that its class had last is looked for in the other, and that one gets it if
+ * it is new.
+ *
  * A walk follows from where it is (sp, pc, and rbp where that matters) and from the
  * words that it reads. So frames are valid as long as all words are as they were
  * that the walk from there outward has read: return addresses, and saved rbps

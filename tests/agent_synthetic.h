@@ -109,4 +109,30 @@ static inline u64 syn_walk_both(struct synthetic *s, u64 sp, u64 bp)
 	return with;
 }
 
+/* Stacks by hand: of functions by number. */
+#define SYN_FIRST 255U /* the outermost one */
+#define SYN_BIG   4U   /* as big as ten others */
+
+static inline void syn_open_by_hand(struct synthetic *s, u64 seed)
+{
+	syn_open(s, seed);
+	s->rows[SYN_FIRST].rule = unwind_rule(UNWIND_FIRST, 0, 0);
+	s->rows[SYN_BIG].rule = unwind_rule(UNWIND_RSP, 0, 160);
+	syn_publish(s);
+}
+
+/* A stack of functions, from the outermost one, SYN_FIRST; returns the sp of a call of the last. */
+static inline u64 syn_build(struct synthetic *s, const u32 *functions, u32 n)
+{
+	u64 sp = s->high - 64;
+
+	for (u32 i = 0; i < n; i++) {
+		sp -= 8;
+		*syn_word(sp) = syn_pc(functions[i]);
+		if (i + 1 < n)
+			sp -= (u64)unwind_rule_offset(s->rows[functions[i + 1]].rule) - 8;
+	}
+	return sp;
+}
+
 #endif

@@ -58,6 +58,7 @@
 	X(cli)                                                                                     \
 	X(outputs)                                                                                 \
 	X(exec_fork)                                                                               \
+	X(agent_turns)                                                                             \
 	X(agent_walk)                                                                              \
 	X(agent_memo)                                                                              \
 	X(agent_hostile)                                                                           \

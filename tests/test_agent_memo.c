@@ -306,32 +306,15 @@ START_TEST(programs)
 }
 END_TEST
 
-/* A stack by hand: functions by number, from the outermost one, FIRST; returns the sp of a call of the last. */
-#define FIRST  255U
+#define FIRST  SYN_FIRST
 #define TWIN_A 1U
 #define TWIN_B 2U
 #define SMALL  3U
-#define BIG    4U /* as big as ten small ones */
+#define BIG    SYN_BIG
 
 static u64 build(const u32 *functions, u32 n)
 {
-	u64 sp = syn.high - 64;
-
-	for (u32 i = 0; i < n; i++) {
-		sp -= 8;
-		*syn_word(sp) = syn_pc(functions[i]);
-		if (i + 1 < n)
-			sp -= (u64)unwind_rule_offset(syn.rows[functions[i + 1]].rule) - 8;
-	}
-	return sp;
-}
-
-static void open_by_hand(u64 seed)
-{
-	syn_open(&syn, seed);
-	syn.rows[FIRST].rule = unwind_rule(UNWIND_FIRST, 0, 0);
-	syn.rows[BIG].rule = unwind_rule(UNWIND_RSP, 0, 160);
-	syn_publish(&syn);
+	return syn_build(&syn, functions, n);
 }
 
 /* Recursion much deeper than what is sent, step by step in and out. */
@@ -339,7 +322,7 @@ START_TEST(deep_recursion)
 {
 	u32 functions[300];
 
-	open_by_hand(11);
+	syn_open_by_hand(&syn, 11);
 	for (u32 i = 0; i < 300; i++)
 		functions[i] = i ? SMALL + (i % 3 == 0) * 10 : FIRST;
 	for (u32 n = 1; n < 300; n++)
@@ -362,7 +345,7 @@ START_TEST(twins)
 {
 	u32 small[100], big[100];
 
-	open_by_hand(12);
+	syn_open_by_hand(&syn, 12);
 	for (u32 twin = 1; twin < 30; twin++) {
 		for (u32 n = 40; n < 90; n++) {
 			for (u32 i = 0; i < 100; i++)
@@ -390,7 +373,7 @@ START_TEST(changed_further_out)
 {
 	u32 functions[40];
 
-	open_by_hand(13);
+	syn_open_by_hand(&syn, 13);
 	syn.rows[TWIN_A].rule = unwind_rule(UNWIND_OURS, 0, 16);
 	syn_publish(&syn);
 	for (u32 round = 0; round < 4; round++) {
