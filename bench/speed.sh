@@ -6,7 +6,7 @@
 #
 #	WORKLOADS   which of them ("A A4")
 #	COLUMNS     which tools ("full heaptrack"); native is always there
-#	ROUNDS      how often, 3 by default; medians are shown
+#	ROUNDS      how often, 3 by default; medians are shown, of the rounds' ratios
 #	SCALE       divides the amount of work
 #
 # A cell whose first run fails shows "-", and the reason stands below the table.
@@ -38,20 +38,22 @@ speed_of() {
 	[ ! -s "$work/speed.$1.$2" ] || median <"$work/speed.$1.$2"
 }
 
+# Each round's ratios are of runs that were next to each other: what the machine is like changes within
+# minutes by more than what is measured. The median is taken of the ratios.
+
 # $(slowdown WORKLOAD COLUMN)
 slowdown() {
-	local native other
-	native=$(speed_of "$1" native)
-	other=$(speed_of "$1" "$2")
-	[ -z "$native" ] || [ -z "$other" ] || calc %.6g "$other / $native"
+	local native=$work/speed.$1.native other=$work/speed.$1.$2
+	[ ! -s "$native" ] || [ ! -s "$other" ] ||
+		paste "$native" "$other" | awk 'NF == 2 { print $2 / $1 }' | median
 }
 
 # $(added WORKLOAD COLUMN): the cost added to native, as a share of what heaptrack adds.
 added() {
-	local mine theirs
-	mine=$(slowdown "$1" "$2")
-	theirs=$(slowdown "$1" heaptrack)
-	[ -z "$mine" ] || [ -z "$theirs" ] || calc %.6g "$theirs > 1 ? ($mine - 1) / ($theirs - 1) : 999"
+	local native=$work/speed.$1.native mine=$work/speed.$1.$2 theirs=$work/speed.$1.heaptrack
+	[ ! -s "$native" ] || [ ! -s "$mine" ] || [ ! -s "$theirs" ] ||
+		paste "$native" "$mine" "$theirs" |
+		awk 'NF == 3 { print ($3 > $1 ? ($2 - $1) / ($3 - $1) : 999) }' | median
 }
 
 # $(figure_text NUMBER): three digits or so.
