@@ -6,11 +6,6 @@
 #include <string.h>
 #include <sys/resource.h>
 
-#include "base/clock.h"
-
-/* A busy machine is one for longer than this; each try costs the ring half of its room. */
-#define RAISED_NS 200000000ULL
-
 /* By so much it goes before others: threads that wait for it take a CPU's time for that. */
 #define PREFERENCE 10
 
@@ -85,7 +80,6 @@ void background_begin(struct background *b, pthread_t thread, pid_t tid)
 
 static void raise_now(struct background *b)
 {
-	b->raised_ns = clock_ns();
 	if (!b->raised)
 		b->raised = set_policy(b->thread, SCHED_OTHER);
 }
@@ -118,7 +112,7 @@ static void prefer_no_more(struct background *b)
 void background_lower(struct background *b)
 {
 	pthread_mutex_lock(&b->lock);
-	if (b->raised && clock_ns() - b->raised_ns > RAISED_NS) {
+	if (b->raised) {
 		prefer_no_more(b);
 		b->raised = !set_policy(b->thread, SCHED_IDLE);
 	}

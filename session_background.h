@@ -9,7 +9,7 @@
 /*
  * How a thread is scheduled that should not be in anybody's way: it takes the time of the
  * CPUs that nobody else wants (SCHED_IDLE), until another thread of ours sees that it
- * falls behind, or waits for it; then it has its share for a while, as any other. Only if that is
+ * falls behind, or waits for it; then it has its share until it has caught up, as any other. Only if that is
  * not enough it goes before others (nice -10, where permitted): threads of the target are about
  * to wait for it then.
  */
@@ -21,8 +21,7 @@ struct background {
 	bool preferred; /* and raised */
 	bool ended;
 	pid_t tid;
-	int nice;      /* of the thread, if nobody prefers it */
-	u64 raised_ns; /* when it was last found to be behind */
+	int nice; /* of the thread, if nobody prefers it */
 };
 
 void background_init(struct background *background);
@@ -39,7 +38,7 @@ void background_raise(struct background *background);
 /* It has fallen so far behind that the target is about to wait for it. */
 void background_prefer(struct background *background);
 
-/* It does not fall behind: after a while it goes back. */
+/* It has caught up: it goes back. */
 void background_lower(struct background *background);
 
 /* It is to end: it is scheduled as it was, for good. */

@@ -23,13 +23,14 @@
 #define MANY 8192
 /*
  * Half of it, and three quarters; a target that allocates as fast as it can fills each quarter in
- * some milliseconds. Sooner would not do: where the target and who it works for want all the
- * CPUs, a reader with a share of its own is in their way (redis under load: a tenth).
+ * some milliseconds. Where the target and who it works for want all the CPUs, a reader with a
+ * share of its own is in their way: so it has one no sooner, and only until it has caught up.
  */
-#define BEHIND  (1U << (CHANNEL_RING_BITS - 1))
-#define URGENT  (3U << (CHANNEL_RING_BITS - 2))
-#define NAP_MIN 50000
-#define NAP_MAX 2000000
+#define BEHIND    (1U << (CHANNEL_RING_BITS - 1))
+#define URGENT    (3U << (CHANNEL_RING_BITS - 2))
+#define CAUGHT_UP (1U << (CHANNEL_RING_BITS - 4))
+#define NAP_MIN   50000
+#define NAP_MAX   2000000
 
 /* Of so many threads at most one may have left a record incomplete in the end. */
 #define SKIPS_MAX 256
@@ -138,7 +139,7 @@ static void *look_out(void *arg)
 			background_prefer(&c->background);
 		else if (waiting > BEHIND)
 			background_raise(&c->background);
-		else if (!__atomic_load_n(&c->wanted, __ATOMIC_ACQUIRE))
+		else if (waiting < CAUGHT_UP && !__atomic_load_n(&c->wanted, __ATOMIC_ACQUIRE))
 			background_lower(&c->background);
 		nap.tv_nsec = next_nap(nap.tv_nsec,
 				       __atomic_exchange_n(&c->applied, 0, __ATOMIC_RELAXED));
