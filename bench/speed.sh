@@ -19,15 +19,30 @@ speed_runs_in() {
 	esac
 }
 
-speed_cell() {
-	local figure cell=$work/speed.$1.$2
-	[ ! -e "$cell.why" ] || return 0
+# What the machine is like changes within minutes by more than what is measured. So each tool's run stands
+# between two of the native one, and its ratio is to their mean; medians are taken of ratios.
+
+# speed_run WORKLOAD COLUMN ROUND: a line of $figure to its cell. 1: it has failed, now or before.
+speed_run() {
+	local cell=$work/speed.$1.$2
+	[ ! -e "$cell.why" ] || return 1
 	progress "round $(($3 + 1)) of $rounds: $1, $2"
-	if run_workload "$1" "$2" "$(workload_count "$1" "$2")"; then
-		echo "$figure" >>"$cell"
-	else
+	if ! run_workload "$1" "$2" "$(workload_count "$1" "$2")"; then
 		echo "$why" >"$cell.why"
-		rm -f "$cell"
+		rm -f "$cell" "$cell.ratio"
+		return 1
+	fi
+	echo "$figure" >>"$cell"
+}
+
+# speed_cell WORKLOAD COLUMN ROUND: between two native runs, the first of which gave $native.
+speed_cell() {
+	local figure mine
+	if speed_run "$1" "$2" "$3"; then
+		mine=$figure
+		speed_run "$1" native "$3" || return 0
+		calc %.6g "2 * $mine / ($native + $figure)" >>"$work/speed.$1.$2.ratio"
+		native=$figure
 	fi
 	[ "$2" != heaptrack ] || heaptrack_tidy
 	rm -f "$work"/speed.json "$work"/heaptrack.zst "$work"/heaptrack.gz "$work"/massif
@@ -38,22 +53,16 @@ speed_of() {
 	[ ! -s "$work/speed.$1.$2" ] || median <"$work/speed.$1.$2"
 }
 
-# Each round's ratios are of runs that were next to each other: what the machine is like changes within
-# minutes by more than what is measured. The median is taken of the ratios.
-
-# $(slowdown WORKLOAD COLUMN)
+# $(slowdown WORKLOAD COLUMN): the median of the rounds' ratios.
 slowdown() {
-	local native=$work/speed.$1.native other=$work/speed.$1.$2
-	[ ! -s "$native" ] || [ ! -s "$other" ] ||
-		paste "$native" "$other" | awk 'NF == 2 { print $2 / $1 }' | median
+	[ ! -s "$work/speed.$1.$2.ratio" ] || median <"$work/speed.$1.$2.ratio"
 }
 
-# $(added WORKLOAD COLUMN): the cost added to native, as a share of what heaptrack adds.
+# $(added WORKLOAD COLUMN): the cost added to native, as a share of what heaptrack adds in the same round.
 added() {
-	local native=$work/speed.$1.native mine=$work/speed.$1.$2 theirs=$work/speed.$1.heaptrack
-	[ ! -s "$native" ] || [ ! -s "$mine" ] || [ ! -s "$theirs" ] ||
-		paste "$native" "$mine" "$theirs" |
-		awk 'NF == 3 { print ($3 > $1 ? ($2 - $1) / ($3 - $1) : 999) }' | median
+	local mine=$work/speed.$1.$2.ratio theirs=$work/speed.$1.heaptrack.ratio
+	[ ! -s "$mine" ] || [ ! -s "$theirs" ] || paste "$mine" "$theirs" |
+		awk 'NF == 2 { print ($2 > 1 ? ($1 - 1) / ($2 - 1) : 999) }' | median
 }
 
 # $(figure_text NUMBER): three digits or so.
@@ -157,11 +166,13 @@ speed_choose() {
 }
 
 bench_speed() {
-	local i workload column workloads columns rounds=${ROUNDS:-3} scale=${SCALE:-1} figure
+	local i workload column workloads columns rounds=${ROUNDS:-3} scale=${SCALE:-1} figure native
 	speed_choose
 	for ((i = 0; i < rounds; i++)); do
 		for workload in "${workloads[@]}"; do
-			for column in "${columns[@]}"; do
+			speed_run "$workload" native "$i" || continue
+			native=$figure
+			for column in "${columns[@]:1}"; do
 				! speed_runs_in "$column" "$i" || speed_cell "$workload" "$column" "$i"
 			done
 		done
