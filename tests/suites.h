@@ -18,6 +18,7 @@
 	X(sampling)                                                                                \
 	X(sample)                                                                                  \
 	X(ring)                                                                                    \
+	X(consumer)                                                                                \
 	X(known_stacks)                                                                            \
 	X(estimates)                                                                               \
 	X(timeline)                                                                                \

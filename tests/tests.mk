@@ -6,7 +6,7 @@ TEST_SUITES := $(patsubst tests/test_%.c,%,$(wildcard tests/test_*.c))
 TEST_HELPERS := $(filter-out tests/runner.c $(wildcard tests/test_*.c),$(wildcard tests/*.c))
 
 $(BUILD)/tests/runner-all: $(BUILD)/tests/runner.o $(TEST_SUITES:%=$(BUILD)/tests/test_%.o) \
-		$(TEST_HELPERS:%.c=$(BUILD)/%.o) $(LIBS)
+		$(TEST_HELPERS:%.c=$(BUILD)/%.o) $(BUILD)/session.a $(LIBS)
 	$(CC) $(SANITIZE) $(LDFLAGS) -o $@ $^ -lcheck -lsubunit -lrt $(LDLIBS)
 
 # Only the suites of one part, with only the folders that it needs:
