@@ -26,9 +26,10 @@
  * some milliseconds. Where the target and who it works for want all the CPUs, a reader with a
  * share of its own is in their way: so it has one no sooner, and only until it has caught up.
  */
-#define BEHIND    (1U << (CHANNEL_RING_BITS - 1))
-#define URGENT    (3U << (CHANNEL_RING_BITS - 2))
-#define CAUGHT_UP (1U << (CHANNEL_RING_BITS - 4))
+#define RING      (1U << CHANNEL_RING_BITS)
+#define BEHIND    (RING / 2)
+#define URGENT    (RING / 4 * 3)
+#define CAUGHT_UP (RING / 16)
 #define NAP_MIN   50000
 #define NAP_MAX   2000000
 
@@ -70,9 +71,10 @@ static void see_whether_stuck(struct consumer *c, u64 *since)
 	}
 }
 
-static long next_nap(long nap, u32 n)
+/* came: records, since the nap before. */
+static long next_nap(long nap, u32 came)
 {
-	if (n > MANY)
+	if (came > MANY)
 		return nap / 2 < NAP_MIN ? NAP_MIN : nap / 2;
 	return nap * 2 > NAP_MAX ? NAP_MAX : nap * 2;
 }
@@ -121,6 +123,7 @@ static void *look_out(void *arg)
 {
 	struct consumer *c = arg;
 	struct timespec nap = {.tv_nsec = NAP_MIN};
+	u32 before = 0, came;
 	pid_t tid;
 
 	while (!(tid = __atomic_load_n(&c->worker_tid, __ATOMIC_ACQUIRE)))
@@ -139,10 +142,14 @@ static void *look_out(void *arg)
 			background_prefer(&c->background);
 		else if (waiting > BEHIND)
 			background_raise(&c->background);
-		else if (waiting < CAUGHT_UP && !__atomic_load_n(&c->wanted, __ATOMIC_ACQUIRE))
+		else if (__atomic_load_n(&c->wanted, __ATOMIC_ACQUIRE))
+			background_raise(&c->background);
+		else if (waiting < CAUGHT_UP)
 			background_lower(&c->background);
-		nap.tv_nsec = next_nap(nap.tv_nsec,
-				       __atomic_exchange_n(&c->applied, 0, __ATOMIC_RELAXED));
+		/* Whether they have been read or not. */
+		came = __atomic_exchange_n(&c->applied, 0, __ATOMIC_RELAXED) + waiting - before;
+		nap.tv_nsec = next_nap(nap.tv_nsec, came > RING ? 0 : came);
+		before = waiting;
 		nanosleep(&nap, NULL);
 	}
 	return NULL;

@@ -533,6 +533,7 @@ static __attribute__((noinline, cold)) struct agent_memos *assign(const struct w
 		    __atomic_fetch_or(taken, bit, __ATOMIC_ACQUIRE) & bit)
 			continue;
 		memos = channel_part(channel, channel->memos + channel_memo_at(i));
+		/* At most MEMO_CLASSES: tests/test_agent_turns.c. */
 		memos->mask = channel_memo_classes(i + 1) - channel_memo_classes(i) - 1;
 		for (uint32_t n = 0; n <= memos->mask; n++)
 			memos->last[n] = (uint8_t)n;

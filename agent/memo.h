@@ -11,9 +11,9 @@
  * same frames, at least the outer ones: it walks until it comes to a frame that the memo has, and
  * the rest is known, together with its hash.
  *
- * Ways of one class come in turn, too. So two classes, 2k and 2k+1, share their two memos: a stack that
- * is not in the one that its class had last is looked for in the other, and that one gets it if
- * it is new.
+ * Ways of one class come in turn, too. So two classes, 2k and 2k+1, share their two memos: a
+ * stack that is not in the one that its class had last is looked for in the other, and that
+ * one gets it if it is new.
  *
  * A walk follows from where it is (sp, pc, and rbp where that matters) and from the
  * words that it reads. So frames are valid as long as all words are as they were
@@ -44,10 +44,11 @@
  */
 #define MEMO_FRAMES  80U
 #define MEMO_WORDS   128U
-#define MEMO_GROUP   4U  /* words are compared so many at a time */
-#define MEMO_MORE    15U /* frames that are remembered beyond the depth at which stacks are cut */
-#define MEMO_INVALID 1   /* an odd generation: no walk is made in one */
-#define MEMO_OPEN    255 /* end: there are more frames than it remembers */
+#define MEMO_CLASSES 128U /* at most */
+#define MEMO_GROUP   4U   /* words are compared so many at a time */
+#define MEMO_MORE    15U  /* frames that are remembered beyond the depth at which stacks are cut */
+#define MEMO_INVALID 1    /* an odd generation: no walk is made in one */
+#define MEMO_OPEN    255  /* end: there are more frames than it remembers */
 
 #define MEMO_NO_FRAME UINT32_MAX
 #define MEMO_FIXED    UINT32_MAX /* no rule: another value than this one makes the rest invalid */
@@ -115,7 +116,7 @@ struct agent_memos {
 	uint64_t mask; /* how many there are, less 1 */
 	uint64_t unused[6];
 	/* For each class the one that had the last walk: its own, or that beside it. */
-	uint8_t last[128];
+	uint8_t last[MEMO_CLASSES];
 	struct memo_step step[MEMO_FRAMES];
 	struct agent_memo of[];
 };
@@ -162,7 +163,12 @@ static inline struct agent_memo *agent_memo_for(struct agent_memos *memos, uint6
 	return &memos->of[memos->last[agent_memo_class(memos, sp, caller)]];
 }
 
-/* Another one that it may have. */
+static inline int agent_memo_is_of(const struct agent_memos *memos, const struct agent_memo *memo)
+{
+	return (uint64_t)memo - (uint64_t)memos->of <= memos->mask * sizeof(*memo);
+}
+
+/* The other one that it may have; memo is one of them. */
 static inline struct agent_memo *agent_memo_beside(struct agent_memos *memos,
 						   const struct agent_memo *memo)
 {

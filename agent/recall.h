@@ -49,16 +49,19 @@ static inline uint64_t recall_hash(const struct channel *channel, struct agent_m
 	return hash;
 }
 
-/* Is it worth while to compare the memo's words? */
-static inline int recall_may(const struct recall *r, const struct agent_memo *m, uint64_t sp)
+/* Is it worth while to compare the memo's words? If not, memo->compared says so. */
+static inline int recall_may(const struct recall *r, struct agent_memo *m, uint64_t sp)
 {
-	return m->generation == r->generation && m->span == r->span && m->slot >= sp &&
-	       m->frames <= r->channel->depth;
+	if (m->generation == r->generation && m->span == r->span && m->slot >= sp &&
+	    m->frames <= r->channel->depth)
+		return 1;
+	m->compared = 0;
+	return 0;
 }
 
 /*
- * So many of the memo's words are as they were: the hash of the stack from sp on, if that is the
- * memo's and known to memattach; else 0, and memo->compared is set.
+ * So many of the memo's words, compared after recall_may, are as they were: the hash of the stack from
+ * sp on, if that is the memo's and known to memattach; else 0, and memo->compared is set.
  */
 static inline uint64_t recall_told(const struct recall *r, struct agent_memo *m, uint32_t compared,
 				   uint8_t faulted, uint64_t sp, uint64_t bp)
@@ -88,7 +91,7 @@ static inline __attribute__((always_inline)) uint64_t agent_walk(struct channel 
 {
 	struct agent_memos *memos = (struct agent_memos *)thread->memo;
 	uint64_t generation = channel_generation(channel), hash = 0;
-	uint32_t compared = 0;
+	uint32_t compared;
 	uint8_t faulted = 0;
 	const struct recall r = {channel, generation, rule_key(generation),
 				 __atomic_load_n(&thread->stack, __ATOMIC_RELAXED)};
@@ -97,9 +100,10 @@ static inline __attribute__((always_inline)) uint64_t agent_walk(struct channel 
 	if (!m || !memos || generation & 1 || !span_has(r.span, sp) || sp & 7 ||
 	    !agent_memos_take(memos, sp))
 		return agent_walk_slowly(channel, thread, sp, bp);
-	if (recall_may(&r, m, sp))
+	if (recall_may(&r, m, sp)) {
 		compared = memo_compare(channel, r.key, m, 0, m->words, &faulted);
-	hash = recall_told(&r, m, compared, faulted, sp, bp);
+		hash = recall_told(&r, m, compared, faulted, sp, bp);
+	}
 	if (!hash || channel_generation(channel) != generation)
 		hash = agent_walk_on(&r, thread, memos, m, sp, bp);
 	else if (!agent_memos_release(memos, m, sp))

@@ -388,15 +388,16 @@ static inline __attribute__((always_inline)) uint64_t
 ask_other(const struct recall *r, struct channel_thread *thread, struct agent_memos *memos,
 	  struct agent_memo *memo, uint64_t sp, uint64_t bp)
 {
-	uint32_t compared = 0;
-	uint64_t hash;
+	uint32_t compared;
+	uint64_t hash = 0;
 	struct walker w;
 
 	w.faulted = 0;
 	agent_memo_choose(memos, memo, sp, agent_load(sp, &w.faulted));
-	if (recall_may(r, memo, sp))
+	if (recall_may(r, memo, sp)) {
 		compared = agent_memo_compare(r->channel, r->key, memo, 0, memo->words, &w.faulted);
-	hash = recall_told(r, memo, compared, w.faulted, sp, bp);
+		hash = recall_told(r, memo, compared, w.faulted, sp, bp);
+	}
 	if (hash && channel_generation(r->channel) == r->generation)
 		return hash;
 	if (hash)
@@ -411,10 +412,16 @@ __attribute__((noinline)) uint64_t agent_walk_on(const struct recall *recall,
 						 struct agent_memos *memos, struct agent_memo *memo,
 						 uint64_t sp, uint64_t bp)
 {
-	/* The one that was used longer ago. */
-	struct agent_memo *other = agent_memo_beside(memos, memo);
-	uint64_t hash = ask_other(recall, thread, memos, other, sp, bp);
+	struct agent_memo *other;
+	uint64_t hash = 0;
 
+	/* A thread that changes stacks in a signal handler may have been given others meanwhile. */
+	if (agent_memo_is_of(memos, memo)) {
+		other = agent_memo_beside(memos, memo);
+		hash = ask_other(recall, thread, memos, other, sp, bp);
+	} else {
+		other = memos->of;
+	}
 	if (agent_memos_release(memos, other, sp))
 		return hash;
 	memo->generation = MEMO_INVALID;

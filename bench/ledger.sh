@@ -22,7 +22,9 @@ bench_ledger() {
 	bytes=$(ledger_figure "memory a live block")
 	row "bytes a live block" "$bytes" "<= 32" "$(verdict "$bytes <= 32")"
 	"$build/bench/records" >"$work/records.out"
-	sed 's/^ *//; s/  *\([0-9.]*\) ns a record$/|\1/' "$work/records.out" | while IFS='|' read -r what rate; do
+	for what in "a server's requests" "trees built and dropped"; do
+		rate=$(sed -n "s/^ *$what *\([0-9.]*\) ns a record$/\1/p" "$work/records.out")
+		[ "$rate" ] || die "records has no line \"$what\" any more"
 		row "a record of $what, ns" "$rate" "" ""
 	done
 }

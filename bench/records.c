@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
 /*
  * What memattach spends on a record of the ring: read, checked, in the books. The records are
- * made here, as the agent writes them, outside the measured time.
+ * made here, as the agent writes them, outside the measured time. So they are in this core's
+ * cache, or memory, not in that of another one: it takes more than this under a real target.
  *
  *	records [ROUNDS]     each a ring full of them; default 40
  *

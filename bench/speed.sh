@@ -40,9 +40,10 @@ speed_cell() {
 	local figure mine
 	if speed_run "$1" "$2" "$3"; then
 		mine=$figure
-		speed_run "$1" native "$3" || return 0
-		calc %.6g "2 * $mine / ($native + $figure)" >>"$work/speed.$1.$2.ratio"
-		native=$figure
+		if speed_run "$1" native "$3"; then
+			calc %.6g "2 * $mine / ($native + $figure)" >>"$work/speed.$1.$2.ratio"
+			native=$figure
+		fi
 	fi
 	[ "$2" != heaptrack ] || heaptrack_tidy
 	rm -f "$work"/speed.json "$work"/heaptrack.zst "$work"/heaptrack.gz "$work"/massif
@@ -173,6 +174,7 @@ bench_speed() {
 			speed_run "$workload" native "$i" || continue
 			native=$figure
 			for column in "${columns[@]:1}"; do
+				[ ! -e "$work/speed.$workload.native.why" ] || break
 				! speed_runs_in "$column" "$i" || speed_cell "$workload" "$column" "$i"
 			done
 		done

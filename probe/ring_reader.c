@@ -14,7 +14,7 @@
 #define RING_SIZE (1ULL << CHANNEL_RING_BITS)
 #define RING_MASK (RING_SIZE - 1)
 
-/* Records that are read together, so that the host can fetch what it needs for the last while it does the first. */
+/* So many records are read together: the host fetches what the last needs while it does the first. */
 #define GROUP 32
 
 /* And so many ahead a record is fetched: the target's core has it. */
@@ -420,7 +420,7 @@ u64 ring_reader_lost(const struct ring_reader *r, const char **why)
 	u64 sum = 0;
 
 	*why = NULL;
-	/* An event that comes without its stack is counted where it comes: stack_of. */
+	/* An event that comes without its stack is counted where it comes: set_stack. */
 	for (int i = 0; i < CHANNEL_LOSS_STACK; i++) {
 		u64 n = __atomic_load_n(&r->channel->lost[i], __ATOMIC_RELAXED);
 

@@ -11,7 +11,7 @@
 
 static struct synthetic syn;
 
-/* The n-th stack: its big function is in another place, and so no return address but the innermost ones is where it was. */
+/* The n-th stack: with its big function, all return addresses but the innermost are in other places. */
 static u64 build(u32 n)
 {
 	u32 functions[DEPTH];
@@ -50,12 +50,14 @@ START_TEST(two_in_turn)
 	for (u32 i = 0; i < 2; i++)
 		kept[i] = *(memo[i] = walk(i));
 	ck_assert_ptr_ne(memo[0], memo[1]);
+	/* A walk writes its steps there. */
+	memos_of_1()->step[0].slot = 0;
 	for (u32 round = 0; round < 200; round++) {
 		u32 i = syn_below(&syn, 2);
 
 		ck_assert_ptr_eq(walk(i), memo[i]);
 	}
-	/* Nothing had to be walked. */
+	ck_assert_uint_eq(memos_of_1()->step[0].slot, 0);
 	for (u32 i = 0; i < 2; i++) {
 		ck_assert_mem_eq(memo[i]->word, kept[i].word, sizeof(kept[i].word));
 		ck_assert_mem_eq(memo[i]->more, kept[i].more, sizeof(kept[i].more));
@@ -122,6 +124,76 @@ START_TEST(another_generation)
 }
 END_TEST
 
+/* They change while the second memo is asked: what it says is of no use. */
+START_TEST(another_generation_on_the_way)
+{
+	struct agent_memo *memo[2];
+	struct recall recall;
+	u64 sp;
+
+	syn_open_by_hand(&syn, 26);
+	memo[0] = walk(0);
+	memo[1] = walk(1);
+	sp = build(0);
+	recall = (struct recall){syn.h.channel, syn.h.channel->generation,
+				 rule_key(syn.h.channel->generation), syn.h.threads[1].stack};
+	syn.h.channel->generation += 2;
+	ck_assert(agent_memos_take(memos_of_1(), sp));
+	ck_assert(agent_walk_on(&recall, &syn.h.threads[1], memos_of_1(), memo[1], sp, 0));
+	ck_assert_uint_eq(memo[0]->generation, recall.generation + 2);
+	walk(0);
+	syn_close(&syn);
+}
+END_TEST
+
+/* Those of another set, which a thread that has changed stacks may bring, are left alone. */
+START_TEST(a_memo_of_others)
+{
+	struct agent_memo *other;
+	struct recall recall;
+	u64 sp;
+
+	syn_open_by_hand(&syn, 27);
+	walk(0);
+	host_walk(syn.h.channel, &syn.h.threads[3], build(0), 0);
+	other = ((struct agent_memos *)syn.h.threads[3].memo)->of + 5;
+	sp = build(1);
+	recall = (struct recall){syn.h.channel, syn.h.channel->generation,
+				 rule_key(syn.h.channel->generation), syn.h.threads[1].stack};
+	ck_assert(agent_memos_take(memos_of_1(), sp));
+	ck_assert_uint_eq(agent_walk_on(&recall, &syn.h.threads[1], memos_of_1(), other, sp, 0), 0);
+	ck_assert_uint_eq(memos_of_1()->busy, 0);
+	for (u32 i = 0; i <= memos_of_1()->mask; i++)
+		ck_assert_uint_le(memos_of_1()->last[i], memos_of_1()->mask);
+	walk(0);
+	walk(1);
+	syn_close(&syn);
+}
+END_TEST
+
+/* Memos that another thread has had: each class begins with its own. */
+START_TEST(given_back)
+{
+	struct agent_memos *memos;
+
+	syn_open_by_hand(&syn, 28);
+	walk(0);
+	memos = memos_of_1();
+	ck_assert_uint_le(memos->mask + 1, MEMO_CLASSES);
+	for (u32 i = 0; i < MEMO_CLASSES; i++)
+		memos->last[i] = 0xff;
+	syn.h.threads[1].memo = 0;
+	syn.h.channel->memos_taken[0] = 0;
+	host_walk(syn.h.channel, &syn.h.threads[1], build(0), 0);
+	ck_assert_ptr_eq(memos_of_1(), memos);
+	for (u32 i = 0; i <= memos->mask; i++)
+		ck_assert_uint_eq(memos->last[i], i);
+	walk(0);
+	walk(1);
+	syn_close(&syn);
+}
+END_TEST
+
 /* Of a thread that has few memos, and many classes in each. */
 START_TEST(few_memos)
 {
@@ -145,6 +217,9 @@ Suite *agent_turns_suite(void)
 	tcase_add_test(tc, a_third_one);
 	tcase_add_test(tc, used_by_another);
 	tcase_add_test(tc, another_generation);
+	tcase_add_test(tc, another_generation_on_the_way);
+	tcase_add_test(tc, a_memo_of_others);
+	tcase_add_test(tc, given_back);
 	tcase_add_test(tc, few_memos);
 	suite_add_tcase(s, tc);
 	return s;

@@ -5,6 +5,7 @@
  */
 #include <errno.h>
 #include <sched.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
@@ -54,8 +55,14 @@ static void set_up(void)
 	ck_assert_msg(consumer_start(&consumer, reader, &err) == 0, "%s", err.msg);
 	while (!consumer_is_settled(&consumer))
 		sched_yield();
-	ck_assert_msg(consumer.background.active,
-		      "this needs root, or CAP_SYS_NICE, and the usual scheduling policy");
+}
+
+/* As root, or with CAP_SYS_NICE, and under the usual policy. */
+static bool can_step_back(void)
+{
+	if (!consumer.background.active)
+		printf(" consumer: skipped, the kernel would not let the reader come back\n");
+	return consumer.background.active;
 }
 
 static void tear_down(void)
@@ -111,6 +118,8 @@ static void wait_for(int wanted_policy, int wanted_nice)
 
 START_TEST(in_nobodys_way)
 {
+	if (!can_step_back())
+		return;
 	ck_assert_int_eq(policy(), SCHED_IDLE);
 	take_places(RING / 2);
 	write_records();
@@ -124,6 +133,8 @@ START_TEST(a_share_until_it_has_caught_up)
 {
 	const int nice = niceness();
 
+	if (!can_step_back())
+		return;
 	for (int i = 0; i < 3; i++) {
 		take_places(RING / 2 + 100);
 		wait_for(SCHED_OTHER, nice);
@@ -138,6 +149,9 @@ START_TEST(before_others_when_it_is_urgent)
 {
 	const int nice = niceness();
 
+	/* Somebody may have made us nicer than others: then it stays so. */
+	if (!can_step_back() || nice > 0)
+		return;
 	take_places(RING / 4 * 3 + 100);
 	wait_for(SCHED_OTHER, nice - 10);
 	write_records();
@@ -145,15 +159,20 @@ START_TEST(before_others_when_it_is_urgent)
 }
 END_TEST
 
-/* Somebody waits for the books, and there is something to read still. */
+/* Somebody waits for the books: not only when he comes. */
 START_TEST(while_somebody_waits)
 {
 	const int nice = niceness();
 
-	take_places(RING / 4);
-	background_raise(&consumer.background);
-	ck_assert_int_eq(policy(), SCHED_OTHER);
-	write_records();
+	if (!can_step_back())
+		return;
+	__atomic_store_n(&consumer.wanted, 1, __ATOMIC_RELEASE);
+	for (int i = 0; i < 3; i++) {
+		wait_for(SCHED_OTHER, nice);
+		background_lower(&consumer.background);
+	}
+	wait_for(SCHED_OTHER, nice);
+	__atomic_store_n(&consumer.wanted, 0, __ATOMIC_RELEASE);
 	wait_for(SCHED_IDLE, nice);
 }
 END_TEST
@@ -163,6 +182,9 @@ START_TEST(as_any_other_at_its_end)
 {
 	const int nice = niceness();
 
+	/* Somebody may have made us nicer than others: then it stays so. */
+	if (!can_step_back() || nice > 0)
+		return;
 	take_places(RING / 4 * 3 + 100);
 	wait_for(SCHED_OTHER, nice - 10);
 	background_end(&consumer.background);

@@ -76,6 +76,9 @@ static void on_events(void *ctx, const struct heap_event *list, u32 n)
 {
 	(void)ctx;
 	assert_in_loop(n > 0);
+	/* The target sees soon that there is room. */
+	if (expected)
+		assert_in_loop(list[0].address - 0x1000 - channel->tail < 1100);
 	for (u32 i = 0; i < n; i++)
 		on_event(&list[i]);
 }
@@ -108,6 +111,7 @@ static void set_up(void)
 	reader = ring_reader_create(channel, &host, &err);
 	ck_assert_msg(reader != NULL, "%s", err.msg);
 	frees_n = losses = 0;
+	memset(events, 0, sizeof(events));
 }
 
 static void tear_down(void)
@@ -291,6 +295,33 @@ START_TEST(no_more_is_read_than_asked_for)
 }
 END_TEST
 
+static void put_realloc(enum channel_kind kind, u32 thread, u64 sp)
+{
+	u64 place = take_place();
+	struct channel_record *record = record_at(place);
+
+	record->word[3] = CHANNEL_WORD3(thread, sp);
+	record->word[0] = CHANNEL_WORD0(kind, 0x1000) | (u64)CHANNEL_LAP(place) << 56;
+}
+
+/* Of 32 threads, in records behind each other: each end brings what was never ended, and itself. */
+START_TEST(reallocs_that_were_left)
+{
+	hostile = true;
+	for (u32 i = 0; i < 32 * 4; i++)
+		put_realloc(CHANNEL_REALLOC_BEGIN, i / 4, 0x8000 + i % 4 * 8);
+	ck_assert(ring_reader_drain(reader));
+	for (u32 i = 0; i < 32; i++)
+		put_realloc(CHANNEL_REALLOC_DONE, i, 0x9000);
+	ck_assert(ring_reader_drain(reader));
+	ck_assert_uint_eq(events[HEAP_REALLOC_BEGIN], 128);
+	ck_assert_uint_eq(events[HEAP_REALLOC_LOST], 128);
+	ck_assert_uint_eq(events[HEAP_ALLOC], 32);
+	ck_assert_uint_eq(events[HEAP_REALLOC_DONE], 0);
+	hostile = false;
+}
+END_TEST
+
 START_TEST(records_that_make_no_sense)
 {
 	hostile = true;
@@ -320,6 +351,7 @@ Suite *ring_suite(void)
 	tcase_add_test(tcase, head_out_of_reach);
 	tcase_add_test(tcase, records_come_in_their_order);
 	tcase_add_test(tcase, no_more_is_read_than_asked_for);
+	tcase_add_test(tcase, reallocs_that_were_left);
 	tcase_add_test(tcase, records_that_make_no_sense);
 	suite_add_tcase(suite, tcase);
 	return suite;
