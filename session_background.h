@@ -9,9 +9,9 @@
 /*
  * How a thread is scheduled that should not be in anybody's way: it takes the time of the
  * CPUs that nobody else wants (SCHED_IDLE), until another thread of ours sees that it
- * falls behind, or waits for it; then it has its share until it has caught up, as any other. Only if that is
- * not enough it goes before others (nice -10, where permitted): threads of the target are about
- * to wait for it then.
+ * falls behind, or waits for it; then it has its share until it has caught up, as any
+ * other. Only if that is not enough it goes before others (nice -10, where permitted): threads
+ * of the target are about to wait for it then.
  */
 struct background {
 	pthread_mutex_t lock; /* of what follows; never held by the thread itself */

@@ -140,9 +140,7 @@ static void *look_out(void *arg)
 			ring_reader_beat(c->reader);
 		if (waiting > URGENT)
 			background_prefer(&c->background);
-		else if (waiting > BEHIND)
-			background_raise(&c->background);
-		else if (__atomic_load_n(&c->wanted, __ATOMIC_ACQUIRE))
+		else if (waiting > BEHIND || __atomic_load_n(&c->wanted, __ATOMIC_ACQUIRE))
 			background_raise(&c->background);
 		else if (waiting < CAUGHT_UP)
 			background_lower(&c->background);

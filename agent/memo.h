@@ -163,6 +163,7 @@ static inline struct agent_memo *agent_memo_for(struct agent_memos *memos, uint6
 	return &memos->of[memos->last[agent_memo_class(memos, sp, caller)]];
 }
 
+/* Is it one of these, and not of those that the thread has had before? */
 static inline int agent_memo_is_of(const struct agent_memos *memos, const struct agent_memo *memo)
 {
 	return (uint64_t)memo - (uint64_t)memos->of <= memos->mask * sizeof(*memo);

@@ -14,30 +14,19 @@
  */
 #include <errno.h>
 #include <stdlib.h>
-#include <sys/random.h>
 
-#include "base/clock.h"
+#include "base/secret.h"
 #include "ledger/ledger_parts.h"
-
-/* Random numbers that a target cannot guess. */
-static void seed_fill(u64 seed[2])
-{
-	if (getrandom(seed, 2 * sizeof(*seed), GRND_NONBLOCK) == (ssize_t)(2 * sizeof(*seed)))
-		return;
-	for (int i = 0; i < 2; i++)
-		seed[i] = hash_u64(clock_ns() + (u64)(uintptr_t)seed + (u64)i);
-}
 
 struct ledger *ledger_create(struct err *err)
 {
 	struct ledger *ledger = calloc(1, sizeof(*ledger));
-	u64 seed[2];
+	const u64 seed[2] = {secret_u64(), secret_u64()};
 
 	if (!ledger) {
 		err_set(err, ENOMEM, "out of memory for the ledger of live blocks");
 		return NULL;
 	}
-	seed_fill(seed);
 	sites_init(&ledger->sites);
 	recent_init(&ledger->recent);
 	estimates_init(&ledger->estimates, 0);

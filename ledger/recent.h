@@ -71,6 +71,7 @@ static inline int recent_reserve(struct recent *recent, u32 thread, struct recen
 	return ret;
 }
 
+/* The chain of a hash; there are heads once there is a thread. */
 static inline u32 *recent_head(const struct recent *recent, u32 hash)
 {
 	return &recent->head[hash & (recent->nheads - 1)];
@@ -79,7 +80,7 @@ static inline u32 *recent_head(const struct recent *recent, u32 hash)
 /* Takes the thread whose last block is at address out of a chain of the hash table; NULL: it is not there. */
 struct recent_thread *recent_unchain(const struct recent *recent, u32 *head, u64 address);
 
-/* The thread made another allocator call. */
+/* The thread, whose entry is t, made another allocator call. */
 static inline void recent_leave(const struct recent *recent, struct recent_thread *t, u32 thread)
 {
 	if (t->state == RECENT_BLOCK) {
@@ -94,6 +95,7 @@ static inline void recent_leave(const struct recent *recent, struct recent_threa
 	t->state = RECENT_NONE;
 }
 
+/* The same; it may have no entry. */
 static inline void recent_clear(struct recent *recent, u32 thread)
 {
 	struct recent_thread *t = recent_thread(recent, thread);

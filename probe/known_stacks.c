@@ -4,10 +4,8 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
 
-#include "base/clock.h"
-#include "base/hash.h"
+#include "base/secret.h"
 
 #define SHIFT_FIRST 54 /* 1024 items */
 
@@ -28,13 +26,11 @@ static int make(struct known_table *table, u32 shift, u64 multiplier)
 
 int known_stacks_init(struct known_stacks *known)
 {
-	u64 random;
+	u64 multiplier = secret_u64() | 1;
 
 	*known = (struct known_stacks){0};
-	if (getrandom(&random, sizeof(random), GRND_NONBLOCK) != (ssize_t)sizeof(random))
-		random = hash_u64(clock_ns() + (u64)(uintptr_t)known);
-	if (make(&known->now, SHIFT_FIRST, random | 1) ||
-	    make(&known->before, SHIFT_FIRST, random | 1)) {
+	if (make(&known->now, SHIFT_FIRST, multiplier) ||
+	    make(&known->before, SHIFT_FIRST, multiplier)) {
 		known_stacks_deinit(known);
 		return -ENOMEM;
 	}

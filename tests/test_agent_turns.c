@@ -40,6 +40,15 @@ static struct agent_memo *walk(u32 n)
 	return memo;
 }
 
+/* What a walk of thread 1 knows at its beginning. */
+static struct recall recall_of_1(void)
+{
+	u64 generation = syn.h.channel->generation;
+
+	return (struct recall){syn.h.channel, generation, rule_key(generation),
+			       syn.h.threads[1].stack};
+}
+
 START_TEST(two_in_turn)
 {
 	struct agent_memo *memo[2], kept[2];
@@ -95,8 +104,7 @@ START_TEST(used_by_another)
 	memo[0] = walk(0);
 	memo[1] = walk(1);
 	sp = build(0);
-	recall = (struct recall){syn.h.channel, syn.h.channel->generation,
-				 rule_key(syn.h.channel->generation), syn.h.threads[1].stack};
+	recall = recall_of_1();
 	/* The walk began at sp, and has asked memo[1]. */
 	memos_of_1()->busy = sp + 8;
 	ck_assert_uint_eq(agent_walk_on(&recall, &syn.h.threads[1], memos_of_1(), memo[1], sp, 0),
@@ -135,8 +143,7 @@ START_TEST(another_generation_on_the_way)
 	memo[0] = walk(0);
 	memo[1] = walk(1);
 	sp = build(0);
-	recall = (struct recall){syn.h.channel, syn.h.channel->generation,
-				 rule_key(syn.h.channel->generation), syn.h.threads[1].stack};
+	recall = recall_of_1();
 	syn.h.channel->generation += 2;
 	ck_assert(agent_memos_take(memos_of_1(), sp));
 	ck_assert(agent_walk_on(&recall, &syn.h.threads[1], memos_of_1(), memo[1], sp, 0));
@@ -158,8 +165,7 @@ START_TEST(a_memo_of_others)
 	host_walk(syn.h.channel, &syn.h.threads[3], build(0), 0);
 	other = ((struct agent_memos *)syn.h.threads[3].memo)->of + 5;
 	sp = build(1);
-	recall = (struct recall){syn.h.channel, syn.h.channel->generation,
-				 rule_key(syn.h.channel->generation), syn.h.threads[1].stack};
+	recall = recall_of_1();
 	ck_assert(agent_memos_take(memos_of_1(), sp));
 	ck_assert_uint_eq(agent_walk_on(&recall, &syn.h.threads[1], memos_of_1(), other, sp, 0), 0);
 	ck_assert_uint_eq(memos_of_1()->busy, 0);
