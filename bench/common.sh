@@ -10,7 +10,8 @@
 # Seconds that any single answer may take.
 PATIENCE=100
 
-target='' profiler='' server='' runner='' why='' redis=()
+target='' profiler='' runner='' why='' redis=()
+declare -A loaded=()
 
 die() {
 	echo "bench: $*" >&2
@@ -166,7 +167,7 @@ redis_end_all() {
 # Nothing of ours stays, however the bench ends. memattach first: it leaves its target whole.
 end_all() {
 	local pid
-	for pid in $profiler $runner $server $target; do
+	for pid in $profiler $runner "${loaded[@]}" $target; do
 		end "$pid"
 	done
 	redis_end_all

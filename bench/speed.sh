@@ -20,7 +20,8 @@ speed_runs_in() {
 }
 
 # What the machine is like changes within minutes by more than what is measured. So each tool's run stands
-# between two of the native one, and its ratio is to their mean; medians are taken of ratios.
+# between two of the native one, and its ratio is to their mean; in workload D both take turns within a run
+# (redis.sh). Medians are taken of ratios.
 
 # speed_run WORKLOAD COLUMN ROUND: a line of $figure to its cell. 1: it has failed, now or before.
 speed_run() {
@@ -35,18 +36,38 @@ speed_run() {
 	echo "$figure" >>"$cell"
 }
 
-# speed_cell WORKLOAD COLUMN ROUND: between two native runs, the first of which gave $native.
+# speed_cell WORKLOAD COLUMN ROUND: the ratio to $native, the run before, and to one behind it.
 speed_cell() {
-	local figure mine
-	if speed_run "$1" "$2" "$3"; then
+	local ratios=$work/speed.$1.$2.ratio figure mine
+	if ! speed_run "$1" "$2" "$3"; then
+		:
+	elif [ "$1" = D ]; then
+		calc "%.6g\n" "$figure / $native" >>"$ratios"
+		echo "$native" >>"$work/speed.D.native"
+	else
 		mine=$figure
 		if speed_run "$1" native "$3"; then
-			calc %.6g "2 * $mine / ($native + $figure)" >>"$work/speed.$1.$2.ratio"
+			calc "%.6g\n" "2 * $mine / ($native + $figure)" >>"$ratios"
 			native=$figure
 		fi
 	fi
 	[ "$2" != heaptrack ] || heaptrack_tidy
 	rm -f "$work"/speed.json "$work"/heaptrack.zst "$work"/heaptrack.gz "$work"/massif
+}
+
+# speed_round ROUND: every cell of the table once.
+speed_round() {
+	local workload column figure native
+	for workload in "${workloads[@]}"; do
+		if [ "$workload" != D ] || [ ${#columns[@]} -eq 1 ]; then
+			speed_run "$workload" native "$1" || continue
+			native=$figure
+		fi
+		for column in "${columns[@]:1}"; do
+			[ ! -e "$work/speed.$workload.native.why" ] || break
+			! speed_runs_in "$column" "$1" || speed_cell "$workload" "$column" "$1"
+		done
+	done
 }
 
 # $(speed_of WORKLOAD COLUMN): the median; nothing if it was not measured.
@@ -167,17 +188,10 @@ speed_choose() {
 }
 
 bench_speed() {
-	local i workload column workloads columns rounds=${ROUNDS:-3} scale=${SCALE:-1} figure native
+	local i workloads columns rounds=${ROUNDS:-3} scale=${SCALE:-1}
 	speed_choose
 	for ((i = 0; i < rounds; i++)); do
-		for workload in "${workloads[@]}"; do
-			speed_run "$workload" native "$i" || continue
-			native=$figure
-			for column in "${columns[@]:1}"; do
-				[ ! -e "$work/speed.$workload.native.why" ] || break
-				! speed_runs_in "$column" "$i" || speed_cell "$workload" "$column" "$i"
-			done
-		done
+		speed_round "$i"
 	done
 	progress ""
 	heading "Slowdown, the part of each program that does the work (medians of $rounds)"
