@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: MIT
 /*
  * The ring is polled: a wake-up from the target would cost it a system call. The lookout
- * naps a little longer each time that it finds little, up to NAP_MAX; a ring that fills at
- * ten million records a second then still is only a tenth full. To wake up is not
- * free: on a busy machine the target may have to make room. So what takes the time, to
- * read the records, is done by a thread in the background, which is raised from
- * there as soon as it does not keep up.
+ * naps a little longer each time that it finds little. To wake up is not free: on a busy machine the
+ * target may have to make room, for 25 us each time on a virtual one. So what takes
+ * the time, to read the records, is done by a thread in the background, which is raised
+ * from there as soon as it does not keep up.
  */
 #include "session_consumer.h"
 
@@ -19,8 +18,8 @@
 #include "base/clock.h"
 
 #define BATCH 2048
-/* So many between two naps are worth waking up for; they fill a thirtieth of the ring. */
-#define MANY 8192
+/* So many between two naps are worth waking up for; they fill a sixteenth of the ring. */
+#define MANY 16384
 /*
  * Half of it, and three quarters; a target that allocates as fast as it can fills each quarter in
  * some milliseconds. Where the target and who it works for want all the CPUs, a reader with a
@@ -31,7 +30,13 @@
 #define URGENT    (RING / 4 * 3)
 #define CAUGHT_UP (RING / 16)
 #define NAP_MIN   50000
-#define NAP_MAX   2000000
+/*
+ * At 20 million records a second, which is all that threads get into one ring, it is not half full
+ * after this time; with samples this far apart, at some GB a second, after the other it has few records.
+ */
+#define NAP_MAX         5000000
+#define NAP_MAX_SAMPLES 20000000
+#define FAR_APART       (16U << 10)
 
 /* Of so many threads at most one may have left a record incomplete in the end. */
 #define SKIPS_MAX 256
@@ -72,11 +77,24 @@ static void see_whether_stuck(struct consumer *c, u64 *since)
 }
 
 /* came: records, since the nap before. */
-static long next_nap(long nap, u32 came)
+static u64 next_nap(const struct consumer *c, u64 nap, u32 came)
 {
+	u64 most = c->sample >= FAR_APART ? NAP_MAX_SAMPLES : NAP_MAX;
+
 	if (came > MANY)
 		return nap / 2 < NAP_MIN ? NAP_MIN : nap / 2;
-	return nap * 2 > NAP_MAX ? NAP_MAX : nap * 2;
+	return nap * 2 > most ? most : nap * 2;
+}
+
+/* For so long, or until the consumer is stopped. */
+static void take_a_nap(struct consumer *c, u64 nap)
+{
+	u64 until = clock_ns() + nap;
+	const struct timespec end = {.tv_sec = (time_t)(until / 1000000000),
+				     .tv_nsec = (long)(until % 1000000000)};
+
+	while (sem_clockwait(&c->end, CLOCK_MONOTONIC, &end) && errno == EINTR)
+		;
 }
 
 /* Until nothing is left that is complete. */
@@ -122,7 +140,7 @@ static void wake(struct consumer *c)
 static void *look_out(void *arg)
 {
 	struct consumer *c = arg;
-	struct timespec nap = {.tv_nsec = NAP_MIN};
+	u64 nap = NAP_MIN;
 	u32 before = 0, came;
 	pid_t tid;
 
@@ -146,9 +164,9 @@ static void *look_out(void *arg)
 			background_lower(&c->background);
 		/* Whether they have been read or not. */
 		came = __atomic_exchange_n(&c->applied, 0, __ATOMIC_RELAXED) + waiting - before;
-		nap.tv_nsec = next_nap(nap.tv_nsec, came > RING ? 0 : came);
+		nap = next_nap(c, nap, came > RING ? 0 : came);
 		before = waiting;
-		nanosleep(&nap, NULL);
+		take_a_nap(c, nap);
 	}
 	return NULL;
 }
@@ -157,21 +175,29 @@ static void end_worker(struct consumer *c)
 {
 	background_end(&c->background);
 	__atomic_store_n(&c->stop, true, __ATOMIC_RELEASE);
+	sem_post(&c->end);
 	sem_post(&c->work);
 	pthread_join(c->worker, NULL);
 }
 
-int consumer_start(struct consumer *c, struct ring_reader *reader, struct err *err)
+static void destroy_semaphores(struct consumer *c)
+{
+	sem_destroy(&c->work);
+	sem_destroy(&c->end);
+}
+
+int consumer_start(struct consumer *c, struct ring_reader *reader, u64 sample, struct err *err)
 {
 	sigset_t all, before;
 	int ret;
 
 	c->reader = reader;
+	c->sample = sample;
 	c->stop = false;
 	c->worker_tid = 0;
 	c->settled = false;
 	background_init(&c->background);
-	if (sem_init(&c->work, 0, 0))
+	if (sem_init(&c->work, 0, 0) || sem_init(&c->end, 0, 0))
 		return err_sys(err, errno, "cannot make a semaphore");
 	/* Signals are for the thread that controls. */
 	sigfillset(&all);
@@ -184,7 +210,7 @@ int consumer_start(struct consumer *c, struct ring_reader *reader, struct err *e
 	}
 	pthread_sigmask(SIG_SETMASK, &before, NULL);
 	if (ret) {
-		sem_destroy(&c->work);
+		destroy_semaphores(c);
 		return err_sys(err, ret, "cannot start a thread");
 	}
 	c->running = true;
@@ -226,7 +252,7 @@ void consumer_stop(struct consumer *c, bool dead)
 	if (c->running) {
 		end_worker(c);
 		pthread_join(c->lookout, NULL);
-		sem_destroy(&c->work);
+		destroy_semaphores(c);
 		c->running = false;
 	}
 	if (c->reader && dead)

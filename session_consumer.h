@@ -21,6 +21,8 @@ struct consumer {
 	pid_t worker_tid;             /* 0: it has not begun */
 	struct background background; /* how the worker is scheduled */
 	sem_t work;                   /* there is some, or it is to stop */
+	sem_t end;                    /* of the lookout's nap: it is to stop */
+	u64 sample;                   /* mean bytes between samples, 0: there is none */
 	pthread_mutex_t lock;
 	bool running;
 	bool settled; /* no thread of ours is being made, or ends */
@@ -32,8 +34,12 @@ struct consumer {
 
 void consumer_init(struct consumer *consumer);
 
-/* Starts it on a reader, which is borrowed. 0 or -errno with err filled. */
-int consumer_start(struct consumer *consumer, struct ring_reader *reader, struct err *err);
+/*
+ * Starts it on a reader, which is borrowed, of records that are samples of mean distance sample, in
+ * bytes; 0: every allocation has one. 0 or -errno with err filled.
+ */
+int consumer_start(struct consumer *consumer, struct ring_reader *reader, u64 sample,
+		   struct err *err);
 
 /*
  * Whether its threads have begun their work, or it has none. No fork before: a thread that is just

@@ -165,9 +165,8 @@ static inline int record(struct image *image, const struct heap_event *event)
 static int allocated(struct image *image, const struct heap_event *event)
 {
 	if (image->full && !ledger_has(image->ledger, event->address)) {
+		/* In the agent's filter it stays until it is freed. */
 		lost(image, full_reason);
-		if (image->config->sample)
-			probes_block_gone(image->probes, event->address);
 		return 0;
 	}
 	if (event->stack_lost)
@@ -187,7 +186,7 @@ static int realloc_event(struct image *image, const struct heap_event *event)
 	}
 	memcpy(&state, event->realloc, sizeof(state));
 	if (event->kind == HEAP_REALLOC_DONE) {
-		if (state.known && image->config->sample)
+		if (state.known && image->config->sample && !event->settled)
 			probes_block_gone(image->probes, state.block.address);
 		ledger_retire(image->ledger, &state.block, state.known, event->thread);
 		return event->address ? allocated(image, event) : 0;
@@ -238,7 +237,8 @@ static void freed_sampled(struct image *image, const struct heap_event *event)
 		ledger_free_next(image->ledger, event->address, event->thread, now);
 	else
 		ledger_free(image->ledger, event->address, event->thread, now);
-	probes_block_gone(image->probes, event->address);
+	if (!event->settled)
+		probes_block_gone(image->probes, event->address);
 }
 
 static void apply(struct image *image, const struct heap_event *event)

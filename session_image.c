@@ -325,7 +325,8 @@ int image_improve(struct image *image, struct thread *thread, struct err *err)
 	int ret = probes_improve(image->probes, thread, err);
 
 	if (ret == 0 && probes_reader(image->probes) && !image->consumer.running)
-		ret = consumer_start(&image->consumer, probes_reader(image->probes), err);
+		ret = consumer_start(&image->consumer, probes_reader(image->probes),
+				     image->config->sample, err);
 	return ret;
 }
 

@@ -189,13 +189,25 @@ static inline int is_due(const struct channel *channel, struct channel_thread *t
 }
 
 /* The block of a free or realloc: it is on the books, or may be. */
-static void put_block(struct channel *channel, const struct agent_frame *f,
-		      const struct channel_thread *thread, enum channel_kind kind, uint64_t flags)
+static int put_block(struct channel *channel, const struct agent_frame *f,
+		     const struct channel_thread *thread, enum channel_kind kind, uint64_t flags)
 {
 	uint64_t sp = (uint64_t)&f->caller;
 
-	agent_put(channel, CHANNEL_WORD0(kind, f->block), sp, kind == CHANNEL_FREE ? f->caller : 0,
-		  CHANNEL_WORD3(thread_number(channel, thread), sp) | flags);
+	return agent_put(channel, CHANNEL_WORD0(kind, f->block), sp,
+			 kind == CHANNEL_FREE ? f->caller : 0,
+			 CHANNEL_WORD3(thread_number(channel, thread), sp) | flags);
+}
+
+static void put_free(struct channel *channel, const struct agent_frame *f,
+		     const struct channel_thread *thread, enum sample_filter_answer known)
+{
+	uint64_t next = thread->countdown == thread->fresh ? CHANNEL_NEXT : 0;
+
+	if (known == SAMPLE_FILTER_MAYBE)
+		put_block(channel, f, thread, CHANNEL_FREE, next);
+	else if (put_block(channel, f, thread, CHANNEL_FREE, next | CHANNEL_SETTLED) == 0)
+		sample_filter_drop(filter_of(channel), f->block);
 }
 
 /*
@@ -223,12 +235,14 @@ static __attribute__((noinline)) enum agent_verdict
 sampled_before(struct channel *channel, struct channel_thread *thread, struct agent_frame *f,
 	       const struct agent_slot *slot, uint64_t bp)
 {
-	int frees = slot->shape == AGENT_SHAPE_FREE || slot->shape == AGENT_SHAPE_NESTS, known;
+	int frees = slot->shape == AGENT_SHAPE_FREE || slot->shape == AGENT_SHAPE_NESTS;
+	enum sample_filter_answer known = SAMPLE_FILTER_NO;
 	uint64_t sp = (uint64_t)&f->caller;
 
 	f->slot = slot;
 	f->block = slot->ptr ? argument(f, slot->ptr) : 0;
-	known = f->block && sample_filter_has(filter_of(channel), f->block);
+	if (f->block)
+		known = sample_filter_ask(filter_of(channel), f->block);
 	if (slot->shape == AGENT_SHAPE_FREE && !known)
 		return AGENT_PASS;
 	if (thread->open && sp < CHANNEL_OPEN_SP(thread->open) &&
@@ -240,8 +254,7 @@ sampled_before(struct channel *channel, struct channel_thread *thread, struct ag
 	f->part = AGENT_NOTHING;
 	if (frees) {
 		if (known)
-			put_block(channel, f, thread, CHANNEL_FREE,
-				  thread->countdown == thread->fresh ? CHANNEL_NEXT : 0);
+			put_free(channel, f, thread, known);
 		return slot->shape == AGENT_SHAPE_FREE ? AGENT_PASS
 						       : open_call(f, slot, thread, sp);
 	}
@@ -252,6 +265,8 @@ sampled_before(struct channel *channel, struct channel_thread *thread, struct ag
 		f->part = AGENT_OLD;
 	else if (slot->flags & AGENT_SLOT_LEAF)
 		return AGENT_PASS;
+	if (known == SAMPLE_FILTER_CERTAIN)
+		f->part |= AGENT_SETTLES;
 	if (known)
 		put_block(channel, f, thread, CHANNEL_REALLOC_BEGIN, 0);
 	else if (slot->ptr)
@@ -318,7 +333,8 @@ static void record(struct channel *channel, const struct agent_frame *f, uint64_
 {
 	const struct agent_slot *slot = f->slot;
 	uint64_t thread = thread_number(channel, f->thread), sp = (uint64_t)&f->caller, hash = 0;
-	int resized = slot->ptr && f->block, sampled = channel->sample != 0;
+	int resized = slot->ptr && f->block, sampled = channel->sample != 0, lost;
+	int settles = sampled && f->part & AGENT_SETTLES;
 
 	if (sampled && f->part == AGENT_NOTHING)
 		return;
@@ -336,17 +352,20 @@ static void record(struct channel *channel, const struct agent_frame *f, uint64_
 		agent_lost(channel, CHANNEL_LOSS_FULL);
 		return;
 	}
-	if (sampled && f->part == AGENT_OLD)
+	if (sampled && (f->part & AGENT_PART) == AGENT_OLD)
 		block = 0;
 	/* Before anybody else can know of the block. */
 	if (sampled && block)
 		sample_filter_add(filter_of(channel), block);
 	if (block)
 		hash = agent_walk_slowly(channel, f->thread, sp, bp);
-	if (agent_put(channel, CHANNEL_WORD0(resized ? CHANNEL_REALLOC_DONE : CHANNEL_ALLOC, block),
-		      f->size, hash, CHANNEL_WORD3(thread, sp)) &&
-	    sampled && block)
+	lost = agent_put(
+		channel, CHANNEL_WORD0(resized ? CHANNEL_REALLOC_DONE : CHANNEL_ALLOC, block),
+		f->size, hash, CHANNEL_WORD3(thread, sp) | (settles ? CHANNEL_SETTLED : 0));
+	if (lost && sampled && block)
 		sample_filter_drop(filter_of(channel), block);
+	if (!lost && settles)
+		sample_filter_drop(filter_of(channel), f->block);
 	if (sampled)
 		f->thread->fresh = f->thread->countdown;
 }

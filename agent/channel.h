@@ -15,7 +15,7 @@
  *	ranges			u64, CHANNEL_RANGES: spans of known stacks, by sp >> CHANNEL_RANGE_SHIFT
  *	memos			CHANNEL_MEMOS, channel_memo_at: what threads remember of their
  *				last walks (agent/memo.h); offset 0: there are none
- *	filter			u8, CHANNEL_FILTER: sampled blocks that are live
+ *	filter			CHANNEL_FILTER bytes: sampled blocks that are live (agent/sample_filter.h)
  *	modules			struct channel_module, two lists of CHANNEL_MODULES
  *	rows			struct unwind_row (unwind/table.h), rows_max of them
  *
@@ -63,19 +63,28 @@
 #define CHANNEL_THREAD_MULTIPLIER       0x4f1bbcdd
 #define CHANNEL_THREAD_MULTIPLIER_SHIFT 28
 
+/*
+ * The filter (agent/sample_filter.h): areas, then cells. Which cell a block's address hashes to: the
+ * multiplier is that of MurmurHash2 (Austin Appleby), the shift the one that spreads rows of blocks best.
+ */
+#define CHANNEL_FILTER_AREAS            (1 << 16)
+#define CHANNEL_FILTER_CELLS            (1 << 14)
+#define CHANNEL_FILTER_MULTIPLIER       0x5bd1e995
+#define CHANNEL_FILTER_MULTIPLIER_SHIFT 26
+
 #ifndef __ASSEMBLER__
 #include <stddef.h>
 #include <stdint.h>
 
 /* With another layout it is another one. */
-#define CHANNEL_MAGIC 0x6c656e6e61686333ULL
+#define CHANNEL_MAGIC 0x6c656e6e61686334ULL
 
 #define CHANNEL_THREADS    (1U << CHANNEL_THREADS_BITS)
 #define CHANNEL_KNOWN      (1U << 18)
 #define CHANNEL_RULES_BITS 14
 #define CHANNEL_RULES      (1U << CHANNEL_RULES_BITS)
 #define CHANNEL_RANGES     32768U
-#define CHANNEL_FILTER     (1U << 16)
+#define CHANNEL_FILTER     (CHANNEL_FILTER_AREAS + 8U * CHANNEL_FILTER_CELLS)
 #define CHANNEL_MODULES    2048U
 #define CHANNEL_MEMOS      128U
 #define CHANNEL_DEPTH_MAX  256U
@@ -137,9 +146,9 @@ enum channel_kind {
 	CHANNEL_VOID,   /* nothing: the thread was interrupted, and has written another one */
 	CHANNEL_ALLOC,  /* address, size, hash, thread */
 	CHANNEL_FAILED, /* -, size, -, thread */
-	CHANNEL_FREE,   /* address, sp at the entry, caller, thread + CHANNEL_NEXT */
+	CHANNEL_FREE, /* address, sp at the entry, caller, thread + CHANNEL_NEXT + CHANNEL_SETTLED */
 	CHANNEL_REALLOC_BEGIN,  /* old address, sp at the entry, -, thread */
-	CHANNEL_REALLOC_DONE,   /* new address or 0, size, hash, thread */
+	CHANNEL_REALLOC_DONE,   /* new address or 0, size, hash, thread + CHANNEL_SETTLED */
 	CHANNEL_REALLOC_FAILED, /* -, size, -, thread */
 	CHANNEL_STACK,          /* sp, hash, -, -: frames of this stack follow */
 	CHANNEL_FRAMES,         /* sp, three lookup addresses */
@@ -162,7 +171,7 @@ struct channel_record {
 #define CHANNEL_LAP(place)           ((uint8_t)(((place) >> CHANNEL_RING_BITS) + 1))
 
 /*
- * word[3]: thread in bits 0-15, CHANNEL_NEXT, and in bits 40-63 some of the call's stack
+ * word[3]: thread in bits 0-15, CHANNEL_NEXT, CHANNEL_SETTLED, and in bits 40-63 some of the call's stack
  * pointer, by which the end of a realloc finds its beginning.
  */
 #define CHANNEL_THREAD(word3)     ((uint32_t)((word3)&0xffff))
@@ -171,6 +180,8 @@ struct channel_record {
 #define CHANNEL_WORD3(thread, sp) ((uint64_t)CHANNEL_SP_TAG(sp) << 40 | (thread))
 /* FREE, with sampling: the thread has allocated nothing since its last call that was recorded. */
 #define CHANNEL_NEXT (1ULL << 16)
+/* With sampling: the agent takes the block that is gone out of the filter. */
+#define CHANNEL_SETTLED (1ULL << 17)
 
 /* One thread of the target as the agent knows it: by its thread pointer (fs base). */
 struct channel_thread {

@@ -179,7 +179,12 @@ agent_put_done:
 1:	mov	SAVED_RAX(%rsp), %rax
 	mov	SAVED_RCX(%rsp), %rcx
 	jmp	SLOT_OF(AGENT_STUB_FREE)
-2:	lea	SLOT_OF(AGENT_STUB_FREE)(%rip), %rax
+2:	imul	$CHANNEL_FILTER_MULTIPLIER, %rdi, %rcx
+	shr	$CHANNEL_FILTER_MULTIPLIER_SHIFT, %rcx
+	and	$(CHANNEL_FILTER_CELLS - 1), %ecx
+	cmpq	$0, CHANNEL_FILTER_AREAS(%rax, %rcx, 8)
+	je	1b
+	lea	SLOT_OF(AGENT_STUB_FREE)(%rip), %rax
 	mov	SAVED_RCX(%rsp), %rcx
 	stub_out
 9:	stub_ends AGENT_STUB_FREE, 8b, 9b

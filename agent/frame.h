@@ -38,6 +38,9 @@ enum agent_part {
 	AGENT_NOTHING,
 	AGENT_OLD, /* that a realloc has taken the old block away */
 	AGENT_NEW, /* the new block, and the old one if there is one in frame.block */
+	AGENT_PART = 3,
+	AGENT_SETTLES =
+		4, /* and the old one is to be taken out of the filter (agent/sample_filter.h) */
 };
 
 struct agent_frame {
@@ -46,7 +49,7 @@ struct agent_frame {
 	uint64_t block; /* realloc: the old block, if it is recorded */
 	uint64_t open;  /* channel_thread.open as it was before */
 	struct channel_thread *thread;
-	uint64_t part; /* with sampling: enum agent_part */
+	uint64_t part; /* with sampling: enum agent_part, may be + AGENT_SETTLES */
 	struct agent_memo *
 		memo; /* of an allocation that took the short way (AGENT_SLOT_SIMPLE); NULL: none */
 	const struct agent_slot *slot;

@@ -176,6 +176,7 @@ static void realloc_ends(struct ring_reader *r, enum channel_kind kind, u32 thre
 		    thread);
 	event->address = CHANNEL_ADDRESS(word[0]);
 	event->size = word[1];
+	event->settled = word[3] & CHANNEL_SETTLED;
 	if (kind == CHANNEL_REALLOC_DONE && event->address)
 		set_stack(r, event, word[2]);
 	event->realloc = open->items[--open->n].scratch;
@@ -189,6 +190,7 @@ static inline void freed(struct ring_reader *r, u32 thread, const u64 *word)
 	event->address = CHANNEL_ADDRESS(word[0]);
 	event->caller = word[2];
 	event->next = word[3] & CHANNEL_NEXT;
+	event->settled = word[3] & CHANNEL_SETTLED;
 	event->again = r->last_free[thread] == event->address;
 	r->last_free[thread] = event->address;
 }

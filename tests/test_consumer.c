@@ -52,7 +52,7 @@ static void set_up(void)
 	reader = ring_reader_create(channel, &host, &err);
 	ck_assert_msg(reader != NULL, "%s", err.msg);
 	consumer_init(&consumer);
-	ck_assert_msg(consumer_start(&consumer, reader, &err) == 0, "%s", err.msg);
+	ck_assert_msg(consumer_start(&consumer, reader, 0, &err) == 0, "%s", err.msg);
 	while (!consumer_is_settled(&consumer))
 		sched_yield();
 }

@@ -259,28 +259,81 @@ START_TEST(seeds_differ)
 }
 END_TEST
 
-static u8 filter[CHANNEL_FILTER];
+static _Alignas(64) u8 filter[CHANNEL_FILTER];
 
 START_TEST(filter_counts)
 {
 	const u64 a = 0x7f1234567890;
 
-	ck_assert(!sample_filter_has(filter, a));
+	ck_assert(!sample_filter_ask(filter, a));
 	sample_filter_drop(filter, a); /* nothing is there: nothing happens */
-	ck_assert(!sample_filter_has(filter, a));
+	ck_assert(!sample_filter_ask(filter, a));
 	sample_filter_add(filter, a);
 	sample_filter_add(filter, a);
-	ck_assert(sample_filter_has(filter, a));
+	ck_assert_int_eq(sample_filter_ask(filter, a), SAMPLE_FILTER_CERTAIN);
 	sample_filter_drop(filter, a);
-	ck_assert(sample_filter_has(filter, a));
+	ck_assert_int_eq(sample_filter_ask(filter, a), SAMPLE_FILTER_MAYBE);
 	sample_filter_drop(filter, a);
-	ck_assert(!sample_filter_has(filter, a));
-	/* At 255 it has lost count: it stays. */
-	for (int i = 0; i < 300; i++)
+	ck_assert(!sample_filter_ask(filter, a));
+	for (u64 i = 0; i < CHANNEL_FILTER; i++)
+		ck_assert_uint_eq(filter[i], 0);
+}
+END_TEST
+
+/* Counters that have reached their end have lost count: they stay. */
+START_TEST(filter_loses_count)
+{
+	const u64 a = 0x7f1234567890;
+
+	for (int i = 0; i < 70000; i++)
 		sample_filter_add(filter, a);
-	for (int i = 0; i < 300; i++)
+	for (int i = 0; i < 70000; i++)
 		sample_filter_drop(filter, a);
-	ck_assert(sample_filter_has(filter, a));
+	ck_assert_int_eq(sample_filter_ask(filter, a), SAMPLE_FILTER_MAYBE);
+	ck_assert_uint_eq(*sample_filter_area(filter, a), SAMPLE_FILTER_FULL);
+}
+END_TEST
+
+/* Another address with the same cell, in the same area or not. */
+static u64 cell_mate(u64 a)
+{
+	u64 b = a + 16;
+
+	while (sample_filter_cell(filter, b) != sample_filter_cell(filter, a))
+		b += 16;
+	return b;
+}
+
+/* Of two in a cell one has its address there. Neither is ever denied while it is in. */
+START_TEST(filter_with_two_in_a_cell)
+{
+	const u64 a = 0x7f1234567890, b = cell_mate(a);
+
+	sample_filter_add(filter, a);
+	sample_filter_add(filter, b);
+	ck_assert_int_eq(sample_filter_ask(filter, a), SAMPLE_FILTER_CERTAIN);
+	ck_assert_int_eq(sample_filter_ask(filter, b), SAMPLE_FILTER_MAYBE);
+	sample_filter_drop(filter, a);
+	ck_assert_int_eq(sample_filter_ask(filter, b), SAMPLE_FILTER_MAYBE);
+	/* b is freed, which memattach has not read yet, and recorded again. */
+	sample_filter_add(filter, b);
+	ck_assert_int_eq(sample_filter_ask(filter, b), SAMPLE_FILTER_CERTAIN);
+	sample_filter_drop(filter, b);
+	ck_assert_int_eq(sample_filter_ask(filter, b), SAMPLE_FILTER_MAYBE);
+	sample_filter_drop(filter, b);
+	ck_assert(!sample_filter_ask(filter, a) && !sample_filter_ask(filter, b));
+}
+END_TEST
+
+/* An allocator may hand out a block beside a recorded one again and again. */
+START_TEST(filter_tells_neighbours_apart)
+{
+	const u64 recorded = 0x7f5500000400;
+
+	sample_filter_add(filter, recorded);
+	for (u64 at = recorded - 1024; at < recorded + 2048; at += 8)
+		ck_assert_int_eq(sample_filter_ask(filter, at),
+				 at == recorded ? SAMPLE_FILTER_CERTAIN : SAMPLE_FILTER_NO);
 }
 END_TEST
 
@@ -298,33 +351,42 @@ static void *churn(void *arg)
 /* Threads at 254 must not make it 0 together, and no addition may be lost. */
 START_TEST(filter_under_threads)
 {
-	u8 *counter = &filter[sample_filter_index(0x1000)];
+	const u64 a = 0x1000, *cell = sample_filter_cell(filter, a);
 	pthread_t threads[4];
 
 	for (int i = 0; i < 4; i++)
 		ck_assert_int_eq(pthread_create(&threads[i], NULL, churn, NULL), 0);
 	for (int i = 0; i < 4; i++)
 		ck_assert_int_eq(pthread_join(threads[i], NULL), 0);
-	ck_assert_uint_eq(*counter, SAMPLE_FILTER_FULL);
+	ck_assert_uint_eq(*sample_filter_area(filter, a), SAMPLE_FILTER_FULL);
+	ck_assert_uint_eq((*cell >> 48) + (CHANNEL_ADDRESS(*cell) == a), 4 * 2000);
 }
 END_TEST
 
-/* Blocks of one size lie in a row: they must not share a few bytes of the filter. Those in a KB do share one. */
+/*
+ * Blocks of one size lie in a row: they must not share a few areas or cells. Those in a KB
+ * do share an area.
+ */
 START_TEST(filter_spreads_addresses)
 {
-	static const u64 strides[] = {16, 32, 48, 64, 1024, 4096, 65536, 1 << 20};
+	static const u64 strides[] = {8, 16, 32, 48, 64, 1024, 4096, 65536, 1 << 20};
+	const u64 *cells = (const u64 *)(filter + CHANNEL_FILTER_AREAS);
 
 	for (size_t s = 0; s < ARRAY_SIZE(strides); s++) {
-		u64 taken = 0, units = strides[s] < 1024 ? 4 * strides[s] : 4096;
+		u64 expected = strides[s] < 1024 ? 4 * strides[s] : 4096, areas = 0, taken = 0;
 
 		memset(filter, 0, sizeof(filter));
 		for (u64 i = 0; i < 4096; i++)
 			sample_filter_add(filter, 0x7f5500000010 + i * strides[s]);
-		for (u64 i = 0; i < CHANNEL_FILTER; i++)
-			taken += filter[i] != 0;
-		/* At random it would be 3971 of 4096. */
-		ck_assert_msg(taken > units * 6 / 7, "stride %llu: %llu bytes for 4096 blocks",
-			      (unsigned long long)strides[s], (unsigned long long)taken);
+		for (u64 i = 0; i < CHANNEL_FILTER_AREAS; i++)
+			areas += filter[i] != 0;
+		for (u64 i = 0; i < CHANNEL_FILTER_CELLS; i++)
+			taken += cells[i] != 0;
+		/* At random it would be 3971 areas and 3624 cells of 4096. */
+		ck_assert_msg(areas > expected * 6 / 7 && taken > 3400,
+			      "stride %llu: %llu areas, %llu cells for 4096 blocks",
+			      (unsigned long long)strides[s], (unsigned long long)areas,
+			      (unsigned long long)taken);
 	}
 }
 END_TEST
@@ -343,8 +405,11 @@ Suite *sample_suite(void)
 	tcase_add_test(tcase, sizes_at_the_ends);
 	tcase_add_test(tcase, seeds_differ);
 	tcase_add_test(tcase, filter_counts);
+	tcase_add_test(tcase, filter_loses_count);
+	tcase_add_test(tcase, filter_with_two_in_a_cell);
 	tcase_add_test(tcase, filter_under_threads);
 	tcase_add_test(tcase, filter_spreads_addresses);
+	tcase_add_test(tcase, filter_tells_neighbours_apart);
 	suite_add_tcase(suite, tcase);
 	return suite;
 }
