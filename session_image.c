@@ -346,6 +346,9 @@ void image_finish(struct image *image)
 {
 	consumer_stop(&image->consumer, image_is_gone(image));
 	image_note_losses(image);
+	if (image->probes && probes_reader(image->probes))
+		log_verbose(&image->config->log, "%llu records came through the ring",
+			    (unsigned long long)ring_reader_records(probes_reader(image->probes)));
 	if (image->lost_events + image->lost_in_ring && image->lost_why)
 		log_warn(&image->config->log, "events were lost: %s", image->lost_why);
 }

@@ -412,6 +412,11 @@ void ring_reader_forget_stacks(struct ring_reader *r)
 	known_stacks_forget(&r->stacks);
 }
 
+u64 ring_reader_records(const struct ring_reader *r)
+{
+	return r->tail;
+}
+
 u64 ring_reader_lost(const struct ring_reader *r, const char **why)
 {
 	static const char *const reasons[CHANNEL_LOSS_STACK] = {

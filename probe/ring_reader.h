@@ -68,6 +68,9 @@ void ring_reader_beat(struct ring_reader *reader);
  */
 void ring_reader_forget_stacks(struct ring_reader *reader);
 
+/* How many records have been read so far. */
+u64 ring_reader_records(const struct ring_reader *reader);
+
 /* The records that the agent had to give up so far, and the first reason, NULL if there is none. */
 u64 ring_reader_lost(const struct ring_reader *reader, const char **why);
 

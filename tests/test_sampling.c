@@ -262,6 +262,41 @@ START_TEST(stack_that_is_gone)
 }
 END_TEST
 
+/* Records that memattach has read, of all that has come. */
+static long records_read(const struct memattach *m)
+{
+	const char *text = memattach_err(m), *end = strstr(text, " records came through the ring");
+
+	ck_assert_msg(end != NULL, "%s", text);
+	while (end > text && end[-1] >= '0' && end[-1] <= '9')
+		end--;
+	return atol(end);
+}
+
+/*
+ * Frees of blocks that were not recorded are not, either, though those lie beside recorded ones, or
+ * where one has just been. Of blocks of 24 bytes one in 21 is recorded.
+ */
+START_TEST(frees_beside_recorded_blocks)
+{
+	enum { ROUNDS = 2000, EACH = 500 };
+	const long recorded = (long)(ROUNDS * EACH * (1 - exp(-24.0 / 512)));
+	struct memattach m;
+	struct target target;
+
+	memattach_probe_by("jump");
+	target_start(&target, WORDS("hoard"), NULL);
+	memattach_attach(&m, target.pid, WORDS("-s", "512"));
+	target_ask(&target, "reuse 2000", "done");
+	memattach_stop(&m);
+	/* Of each the allocation and the free; and one in a hundred, and some stacks. */
+	ck_assert_int_ge(records_read(&m), recorded / 10 * 19);
+	ck_assert_int_le(records_read(&m), recorded / 10 * 21 + ROUNDS * EACH / 100);
+	memattach_cleanup(&m);
+	target_end(&target);
+}
+END_TEST
+
 Suite *sampling_suite(void)
 {
 	Suite *suite = suite_create("sampling");
@@ -272,6 +307,7 @@ Suite *sampling_suite(void)
 	tcase_add_loop_test(tcase, launched, 0, MEANS * MODES);
 	tcase_add_loop_test(tcase, signals, 0, MODES);
 	tcase_add_test(tcase, stack_that_is_gone);
+	tcase_add_test(tcase, frees_beside_recorded_blocks);
 	suite_add_tcase(suite, tcase);
 	return suite;
 }

@@ -4,6 +4,7 @@
  *
  *	hoard N		N more small blocks		-> "hoarded"
  *	round N		N times malloc and free		-> "done"
+ *	reuse N		N times blocks between others	-> "done"
  */
 #include <stdlib.h>
 
@@ -14,6 +15,26 @@ struct link {
 };
 
 static struct link *hoard;
+
+/* Every second of a row of blocks is allocated and freed, all of them n times. */
+static void reuse(long n)
+{
+	enum { ROW = 1000 };
+	static void *volatile row[ROW];
+
+	for (int i = 0; i < ROW && !row[i]; i++)
+		row[i] = malloc(24);
+	for (int i = 0; i < ROW; i += 2)
+		free(row[i]);
+	for (; n > 0; n--) {
+		for (int i = 0; i < ROW; i += 2)
+			row[i] = malloc(24);
+		for (int i = 0; i < ROW; i += 2)
+			free(row[i]);
+	}
+	for (int i = 0; i < ROW; i += 2)
+		row[i] = malloc(24);
+}
 
 int main(void)
 {
@@ -31,6 +52,9 @@ int main(void)
 				hoard = link;
 			}
 			say("hoarded");
+		} else if ((rest = after(line, "reuse"))) {
+			reuse(atol(rest));
+			say("done");
 		} else if ((rest = after(line, "round"))) {
 			for (long n = atol(rest); n > 0; n--) {
 				void *volatile p = malloc(100);
