@@ -32,10 +32,11 @@
 #define NAP_MIN   50000
 /*
  * At 20 million records a second, which is all that threads get into one ring, it is not half full
- * after this time; with samples this far apart, at some GB a second, after the other it has few records.
+ * after this time, and with samples this far apart, which are few unless all blocks are great, not after
+ * the other.
  */
 #define NAP_MAX         5000000
-#define NAP_MAX_SAMPLES 20000000
+#define NAP_MAX_SAMPLES 10000000
 #define FAR_APART       (16U << 10)
 
 /* Of so many threads at most one may have left a record incomplete in the end. */
@@ -164,7 +165,7 @@ static void *look_out(void *arg)
 			background_lower(&c->background);
 		/* Whether they have been read or not. */
 		came = __atomic_exchange_n(&c->applied, 0, __ATOMIC_RELAXED) + waiting - before;
-		nap = next_nap(c, nap, came > RING ? 0 : came);
+		nap = next_nap(c, nap, (s32)came < 0 ? 0 : came);
 		before = waiting;
 		take_a_nap(c, nap);
 	}

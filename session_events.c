@@ -165,7 +165,7 @@ static inline int record(struct image *image, const struct heap_event *event)
 static int allocated(struct image *image, const struct heap_event *event)
 {
 	if (image->full && !ledger_has(image->ledger, event->address)) {
-		/* In the agent's filter it stays until it is freed. */
+		/* In the agent's filter it stays, at worst for good: more frees than need be are recorded. */
 		lost(image, full_reason);
 		return 0;
 	}

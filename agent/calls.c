@@ -265,14 +265,14 @@ sampled_before(struct channel *channel, struct channel_thread *thread, struct ag
 		f->part = AGENT_OLD;
 	else if (slot->flags & AGENT_SLOT_LEAF)
 		return AGENT_PASS;
-	if (known == SAMPLE_FILTER_CERTAIN)
-		f->part |= AGENT_SETTLES;
-	if (known)
+	if (known) {
+		sample_filter_yield(filter_of(channel), f->block);
 		put_block(channel, f, thread, CHANNEL_REALLOC_BEGIN, 0);
-	else if (slot->ptr)
+	} else if (slot->ptr) {
 		f->block = 0;
-	else
+	} else {
 		f->block = slot->out ? argument(f, slot->out) : f->rsi;
+	}
 	return open_call(f, slot, thread, sp);
 }
 
@@ -333,8 +333,7 @@ static void record(struct channel *channel, const struct agent_frame *f, uint64_
 {
 	const struct agent_slot *slot = f->slot;
 	uint64_t thread = thread_number(channel, f->thread), sp = (uint64_t)&f->caller, hash = 0;
-	int resized = slot->ptr && f->block, sampled = channel->sample != 0, lost;
-	int settles = sampled && f->part & AGENT_SETTLES;
+	int resized = slot->ptr && f->block, sampled = channel->sample != 0;
 
 	if (sampled && f->part == AGENT_NOTHING)
 		return;
@@ -352,20 +351,17 @@ static void record(struct channel *channel, const struct agent_frame *f, uint64_
 		agent_lost(channel, CHANNEL_LOSS_FULL);
 		return;
 	}
-	if (sampled && (f->part & AGENT_PART) == AGENT_OLD)
+	if (sampled && f->part == AGENT_OLD)
 		block = 0;
 	/* Before anybody else can know of the block. */
 	if (sampled && block)
 		sample_filter_add(filter_of(channel), block);
 	if (block)
 		hash = agent_walk_slowly(channel, f->thread, sp, bp);
-	lost = agent_put(
-		channel, CHANNEL_WORD0(resized ? CHANNEL_REALLOC_DONE : CHANNEL_ALLOC, block),
-		f->size, hash, CHANNEL_WORD3(thread, sp) | (settles ? CHANNEL_SETTLED : 0));
-	if (lost && sampled && block)
+	if (agent_put(channel, CHANNEL_WORD0(resized ? CHANNEL_REALLOC_DONE : CHANNEL_ALLOC, block),
+		      f->size, hash, CHANNEL_WORD3(thread, sp)) &&
+	    sampled && block)
 		sample_filter_drop(filter_of(channel), block);
-	if (!lost && settles)
-		sample_filter_drop(filter_of(channel), f->block);
 	if (sampled)
 		f->thread->fresh = f->thread->countdown;
 }

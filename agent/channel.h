@@ -148,7 +148,7 @@ enum channel_kind {
 	CHANNEL_FAILED, /* -, size, -, thread */
 	CHANNEL_FREE, /* address, sp at the entry, caller, thread + CHANNEL_NEXT + CHANNEL_SETTLED */
 	CHANNEL_REALLOC_BEGIN,  /* old address, sp at the entry, -, thread */
-	CHANNEL_REALLOC_DONE,   /* new address or 0, size, hash, thread + CHANNEL_SETTLED */
+	CHANNEL_REALLOC_DONE,   /* new address or 0, size, hash, thread */
 	CHANNEL_REALLOC_FAILED, /* -, size, -, thread */
 	CHANNEL_STACK,          /* sp, hash, -, -: frames of this stack follow */
 	CHANNEL_FRAMES,         /* sp, three lookup addresses */
@@ -180,7 +180,7 @@ struct channel_record {
 #define CHANNEL_WORD3(thread, sp) ((uint64_t)CHANNEL_SP_TAG(sp) << 40 | (thread))
 /* FREE, with sampling: the thread has allocated nothing since its last call that was recorded. */
 #define CHANNEL_NEXT (1ULL << 16)
-/* With sampling: the agent takes the block that is gone out of the filter. */
+/* FREE, with sampling: the agent takes the block out of the filter. */
 #define CHANNEL_SETTLED (1ULL << 17)
 
 /* One thread of the target as the agent knows it: by its thread pointer (fs base). */

@@ -49,7 +49,7 @@ struct agent_frame {
 	uint64_t block; /* realloc: the old block, if it is recorded */
 	uint64_t open;  /* channel_thread.open as it was before */
 	struct channel_thread *thread;
-	uint64_t part; /* with sampling: enum agent_part, may be + AGENT_SETTLES */
+	uint64_t part; /* with sampling: enum agent_part */
 	struct agent_memo *
 		memo; /* of an allocation that took the short way (AGENT_SLOT_SIMPLE); NULL: none */
 	const struct agent_slot *slot;

@@ -16,10 +16,12 @@
  * allocators hand out again what was freed last: with areas alone redis recorded every sixth free in vain.
  *
  * Who puts a block on the books adds it before anybody can know of it. It is taken out again
- * once for each time that it was added: by the agent, at a free or realloc of a block that it finds in the
- * cell (the record says so: CHANNEL_SETTLED), otherwise by memattach, when it reads of that and had
- * the block on its books. Which of two with the same address is taken out is all one: as
- * long as one is left, the cell has the address, or counts it.
+ * once for each time that it was added: at a free by the agent, if it finds the block in the cell (the
+ * record says so: CHANNEL_SETTLED), otherwise by memattach, when it reads of that and had the
+ * block on its books. Which of two with the same address is taken out is all one: as long as
+ * one is left, the cell has the address, or counts it. A realloc frees its block some time before
+ * its end, and others may have it by then: so the block is not certain from its beginning
+ * on (yield), and memattach takes it out when the realloc has succeeded.
  */
 #include <stdbool.h>
 #include <stdint.h>
@@ -51,7 +53,7 @@ static inline uint64_t *sample_filter_cell(uint8_t *filter, uint64_t address)
 enum sample_filter_answer {
 	SAMPLE_FILTER_NO,      /* it was not recorded */
 	SAMPLE_FILTER_MAYBE,   /* it, or another one with its hash */
-	SAMPLE_FILTER_CERTAIN, /* it was: who frees it takes it out */
+	SAMPLE_FILTER_CERTAIN, /* it was, and stands in its cell: who frees it takes it out */
 };
 
 /* Was the block at address, which is live, recorded? */
@@ -103,6 +105,22 @@ static inline void sample_filter_add(uint8_t *filter, uint64_t address)
 					    __ATOMIC_RELAXED, __ATOMIC_RELAXED))
 		;
 	sample_filter_count(sample_filter_area(filter, address), 1);
+}
+
+/* The block at address, which is live, will not be certain any more. */
+static inline void sample_filter_yield(uint8_t *filter, uint64_t address)
+{
+	uint64_t *cell = sample_filter_cell(filter, address), with;
+	uint64_t was = __atomic_load_n(cell, __ATOMIC_RELAXED);
+
+	do {
+		if (CHANNEL_ADDRESS(was) != address)
+			return;
+		with = was & ~CHANNEL_ADDRESS(~0ULL);
+		if (was >> 48 != SAMPLE_FILTER_CELL_FULL)
+			with += 1ULL << 48;
+	} while (!__atomic_compare_exchange_n(cell, &was, with, true, __ATOMIC_RELAXED,
+					      __ATOMIC_RELAXED));
 }
 
 /* A recorded block at address is gone. */

@@ -50,7 +50,7 @@ workload_count() {
 	A4) counts=(4000000 400000 20000) ;;
 	B) counts=(300000 30000 1000) ;;
 	C) counts=(150 15 1) ;;
-	D) counts=(500000 50000 3000) ;;
+	D) counts=(1000000 100000 3000) ;;
 	E) counts=(500 50 3) ;;
 	esac
 	case $2 in

@@ -34,6 +34,7 @@ struct call {
 	bool hardware; /* the return is watched by a debug register, not a breakpoint */
 	bool frees;    /* realloc: a failure frees the block */
 	bool taken;    /* realloc: REALLOC_BEGIN was said */
+	bool filtered; /* and the old block is in the agent's filter, with sampling */
 	u64 scratch[REALLOC_SCRATCH / 8];
 };
 

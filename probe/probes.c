@@ -155,8 +155,10 @@ static void drop(void *ctx, struct call *call)
 
 	if (call->hardware)
 		debug_register_clear(drop->thread, call);
-	if (call->taken)
+	if (call->taken) {
 		drop->probes->host.events(drop->probes->host.ctx, &event, 1);
+		probes_realloc_undone(drop->probes, call);
+	}
 }
 
 static void cut_calls(struct probes *probes, struct thread *thread, struct calls *calls, u32 n)
@@ -259,6 +261,7 @@ static void open_call(struct probes *probes, struct thread *thread, struct calls
 	}
 	if (call->ptr) {
 		call->taken = true;
+		probes_realloc_begins(probes, call);
 		begin.address = call->ptr;
 		begin.realloc = call->scratch;
 		probes->host.events(probes->host.ctx, &begin, 1);
@@ -331,6 +334,7 @@ static void on_entry(struct probes *probes, struct thread *thread, const struct 
 	if (event.address && !was_said(calls, entry, sp, event.address)) {
 		event.sp = sp;
 		event.next = calls->countdown == calls->fresh;
+		event.settled = probes_block_is_out(probes, event.address);
 		event.again = (calls->last_free == event.address && sp <= calls->last_free_sp) ||
 			      mixed_was_freed(probes, event.thread, event.address);
 		calls->last_free = event.address;
@@ -383,7 +387,10 @@ static void close_call(struct probes *probes, struct thread *thread, struct call
 		event.address = 0;
 	if (event.address)
 		probes_block_comes(probes, event.address);
+	event.settled = !call->filtered;
 	probes->host.events(probes->host.ctx, &event, 1);
+	if (event.kind == HEAP_REALLOC_FAILED)
+		probes_realloc_undone(probes, call);
 }
 
 static void on_return(struct probes *probes, struct thread *thread, u64 pc)

@@ -39,7 +39,7 @@ struct heap_event {
 	u32 stack;  /* id given by the host: ALLOC, FAILED, REALLOC_DONE */
 	bool again; /* FREE: of the block that this thread freed last, maybe one function calling another */
 	bool next; /* FREE, with sampling: the thread has allocated nothing since its last sample */
-	bool settled; /* FREE, REALLOC_DONE, with sampling: nothing is left of the block in the agent's filter */
+	bool settled; /* FREE, REALLOC_DONE, with sampling: the block's end is no matter for probes_block_gone */
 	const char *stack_lost; /* why that is not the call's own stack; NULL: it is */
 	void *realloc; /* REALLOC_*: 64 bytes for the host, kept from BEGIN to the end of the call */
 };

@@ -34,6 +34,28 @@ void probes_block_gone(const struct probes *probes, u64 address)
 		sample_filter_drop(filter, address);
 }
 
+bool probes_block_is_out(const struct probes *probes, u64 address)
+{
+	u8 *filter = filter_of(probes);
+
+	return filter && sample_filter_ask(filter, address) == SAMPLE_FILTER_NO;
+}
+
+void probes_realloc_begins(const struct probes *probes, struct call *call)
+{
+	u8 *filter = filter_of(probes);
+
+	call->filtered = filter != NULL;
+	if (filter)
+		sample_filter_yield(filter, call->ptr);
+}
+
+void probes_realloc_undone(const struct probes *probes, const struct call *call)
+{
+	if (!call->filtered)
+		probes_block_comes(probes, call->ptr);
+}
+
 static void add_block(void *probes, u64 address)
 {
 	probes_block_comes(probes, address);

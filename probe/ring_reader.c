@@ -176,7 +176,6 @@ static void realloc_ends(struct ring_reader *r, enum channel_kind kind, u32 thre
 		    thread);
 	event->address = CHANNEL_ADDRESS(word[0]);
 	event->size = word[1];
-	event->settled = word[3] & CHANNEL_SETTLED;
 	if (kind == CHANNEL_REALLOC_DONE && event->address)
 		set_stack(r, event, word[2]);
 	event->realloc = open->items[--open->n].scratch;

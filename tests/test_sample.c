@@ -325,6 +325,28 @@ START_TEST(filter_with_two_in_a_cell)
 }
 END_TEST
 
+/*
+ * While a realloc of a is under way it has freed it, and another thread allocates a, which is not recorded,
+ * and frees it. b, beside it, is not to be forgotten for that.
+ */
+START_TEST(filter_during_a_realloc)
+{
+	const u64 a = 0x7f1234567800, b = a + 64;
+
+	sample_filter_add(filter, a);
+	sample_filter_add(filter, b);
+	sample_filter_yield(filter, b + 64); /* it is not there: nothing happens */
+	sample_filter_yield(filter, a);
+	ck_assert_int_eq(sample_filter_ask(filter, a), SAMPLE_FILTER_MAYBE);
+	sample_filter_drop(filter, a);
+	ck_assert_int_eq(sample_filter_ask(filter, a), SAMPLE_FILTER_NO);
+	ck_assert_int_eq(sample_filter_ask(filter, b), SAMPLE_FILTER_CERTAIN);
+	sample_filter_drop(filter, b);
+	for (u64 i = 0; i < CHANNEL_FILTER; i++)
+		ck_assert_uint_eq(filter[i], 0);
+}
+END_TEST
+
 /* An allocator may hand out a block beside a recorded one again and again. */
 START_TEST(filter_tells_neighbours_apart)
 {
@@ -407,6 +429,7 @@ Suite *sample_suite(void)
 	tcase_add_test(tcase, filter_counts);
 	tcase_add_test(tcase, filter_loses_count);
 	tcase_add_test(tcase, filter_with_two_in_a_cell);
+	tcase_add_test(tcase, filter_during_a_realloc);
 	tcase_add_test(tcase, filter_under_threads);
 	tcase_add_test(tcase, filter_spreads_addresses);
 	tcase_add_test(tcase, filter_tells_neighbours_apart);
