@@ -38,6 +38,9 @@
 #define NAP_MAX         5000000
 #define NAP_MAX_SAMPLES 10000000
 #define FAR_APART       (16U << 10)
+/* So few of these are read only after so many naps. */
+#define FEW      1024
+#define NAPS_MAX 8
 
 /* Of so many threads at most one may have left a record incomplete in the end. */
 #define SKIPS_MAX 256
@@ -138,11 +141,20 @@ static void wake(struct consumer *c)
 		sem_post(&c->work);
 }
 
+/* A few samples can wait for some naps, which are counted. */
+static bool is_worth_waking(const struct consumer *c, u32 waiting, u32 *naps)
+{
+	if (!waiting || (c->sample >= FAR_APART && waiting < FEW && ++*naps < NAPS_MAX))
+		return false;
+	*naps = 0;
+	return true;
+}
+
 static void *look_out(void *arg)
 {
 	struct consumer *c = arg;
 	u64 nap = NAP_MIN;
-	u32 before = 0, came;
+	u32 before = 0, naps = 0, came;
 	pid_t tid;
 
 	while (!(tid = __atomic_load_n(&c->worker_tid, __ATOMIC_ACQUIRE)))
@@ -153,7 +165,7 @@ static void *look_out(void *arg)
 		u32 waiting = ring_reader_waiting(c->reader);
 
 		/* Otherwise who reads says so: the target does not wait for one that cannot. */
-		if (waiting)
+		if (is_worth_waking(c, waiting, &naps))
 			wake(c);
 		else
 			ring_reader_beat(c->reader);
