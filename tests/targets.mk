@@ -116,6 +116,10 @@ noalloc.sources := noalloc.c
 noalloc.flags   := -nostdlib -static -fno-stack-protector
 hoard.sources   := hoard.c $(talk)
 TARGETS += hoard
+
+# An address that is used again while the realloc that has freed it is under way.
+recycler.sources := recycler.c $(talk)
+TARGETS += recycler
 # Leaks on purpose.
 leak_cpp.sources := leak_cpp.cc $(talk)
 leak_cpp.flags   := -lstdc++

@@ -40,7 +40,7 @@ static void on_batch(void *ctx)
 	(void)ctx;
 }
 
-static void set_up(void)
+static void set_up_with(u64 sample)
 {
 	struct probe_host host = {.events = on_events, .lost = on_lost, .batch = on_batch};
 	struct err err = ERR_INIT;
@@ -52,9 +52,19 @@ static void set_up(void)
 	reader = ring_reader_create(channel, &host, &err);
 	ck_assert_msg(reader != NULL, "%s", err.msg);
 	consumer_init(&consumer);
-	ck_assert_msg(consumer_start(&consumer, reader, 0, &err) == 0, "%s", err.msg);
+	ck_assert_msg(consumer_start(&consumer, reader, sample, &err) == 0, "%s", err.msg);
 	while (!consumer_is_settled(&consumer))
 		sched_yield();
+}
+
+static void set_up(void)
+{
+	set_up_with(0);
+}
+
+static void set_up_sampled(void)
+{
+	set_up_with(512 << 10);
 }
 
 /* As root, or with CAP_SYS_NICE, and under the usual policy. */
@@ -198,10 +208,24 @@ START_TEST(as_any_other_at_its_end)
 }
 END_TEST
 
+/* Few as they are; and many at once. */
+START_TEST(samples_are_read)
+{
+	for (u32 n = 1; n < RING; n *= 8) {
+		u64 before = __atomic_load_n(&events, __ATOMIC_RELAXED);
+
+		take_places(n);
+		write_records();
+		while (__atomic_load_n(&events, __ATOMIC_RELAXED) != before + n)
+			sched_yield();
+	}
+}
+END_TEST
+
 Suite *consumer_suite(void)
 {
 	Suite *suite = suite_create("consumer");
-	TCase *tcase = tcase_create("consumer");
+	TCase *tcase = tcase_create("consumer"), *sampled = tcase_create("sampled");
 
 	tcase_add_checked_fixture(tcase, set_up, tear_down);
 	tcase_set_timeout(tcase, 30);
@@ -210,6 +234,10 @@ Suite *consumer_suite(void)
 	tcase_add_test(tcase, before_others_when_it_is_urgent);
 	tcase_add_test(tcase, while_somebody_waits);
 	tcase_add_test(tcase, as_any_other_at_its_end);
+	tcase_add_checked_fixture(sampled, set_up_sampled, tear_down);
+	tcase_set_timeout(sampled, 30);
+	tcase_add_test(sampled, samples_are_read);
 	suite_add_tcase(suite, tcase);
+	suite_add_tcase(suite, sampled);
 	return suite;
 }

@@ -231,8 +231,8 @@ START_TEST(signals)
 }
 END_TEST
 
-/* Its own allocator, without which nothing of it would be asked. */
-static void assert_probed(const struct memattach *m, const struct target *target)
+/* Its own allocator with so many functions, without which nothing of it would be asked. */
+static void assert_probed(const struct memattach *m, const struct target *target, int functions)
 {
 	char link[40], path[300], text[340];
 	ssize_t n;
@@ -240,7 +240,7 @@ static void assert_probed(const struct memattach *m, const struct target *target
 	snprintf(link, sizeof(link), "/proc/%d/exe", (int)target->pid);
 	n = readlink(link, path, sizeof(path));
 	ck_assert(n > 0 && n < (ssize_t)sizeof(path));
-	snprintf(text, sizeof(text), "2 allocator functions in %.*s", (int)n, path);
+	snprintf(text, sizeof(text), "%d allocator functions in %.*s", functions, (int)n, path);
 	ck_assert_msg(strstr(memattach_err(m), text) != NULL, "%s", memattach_err(m));
 }
 
@@ -253,7 +253,7 @@ START_TEST(stack_that_is_gone)
 	memattach_probe_by("jump");
 	target_start(&target, WORDS("stays"), NULL);
 	memattach_attach(&m, target.pid, WORDS("-s", "512K"));
-	assert_probed(&m, &target);
+	assert_probed(&m, &target, 2);
 	target_ask(&target, "gone 20", "gone");
 	memattach_stop(&m);
 	memattach_cleanup(&m);
@@ -297,6 +297,30 @@ START_TEST(frees_beside_recorded_blocks)
 }
 END_TEST
 
+/* A recorded block's neighbour is not forgotten if that is freed in the middle of its realloc, and used again. */
+START_TEST(recycled_during_a_realloc)
+{
+	struct memattach m;
+	struct target target;
+	json_t *capture;
+
+	memattach_probe_by(modes[_i]);
+	target_start(&target, WORDS("recycler"), NULL);
+	memattach_attach(&m, target.pid, WORDS("-s", "64K"));
+	assert_probed(&m, &target, 3);
+	target_ask(&target, "move 20", "moved");
+	target_ask(&target, "fail 20", "failed");
+	capture = memattach_stop_and_read(&m);
+	ck_assert_int_eq(capture_total(capture, "live_blocks"), 0);
+	ck_assert_int_ge(capture_total(capture, "total_allocations"), 60 + 40);
+	ck_assert_int_eq(capture_total(capture, "replaced"), 0);
+	ck_assert_int_eq(capture_total(capture, "lost_events"), 0);
+	json_decref(capture);
+	memattach_cleanup(&m);
+	target_end(&target);
+}
+END_TEST
+
 Suite *sampling_suite(void)
 {
 	Suite *suite = suite_create("sampling");
@@ -307,6 +331,7 @@ Suite *sampling_suite(void)
 	tcase_add_loop_test(tcase, launched, 0, MEANS * MODES);
 	tcase_add_loop_test(tcase, signals, 0, MODES);
 	tcase_add_test(tcase, stack_that_is_gone);
+	tcase_add_loop_test(tcase, recycled_during_a_realloc, 0, MODES);
 	tcase_add_test(tcase, frees_beside_recorded_blocks);
 	suite_add_tcase(suite, tcase);
 	return suite;
