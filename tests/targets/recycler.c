@@ -3,8 +3,9 @@
  * An allocator whose realloc is in no hurry: when it has freed the block, another thread gets that, and
  * frees it, before realloc returns.
  *
- *	move N	N times a realloc like this, of one of two neighbours	-> "moved"
- *	fail N	N times one that fails					-> "failed"
+ *	move	two blocks beside each other, one of which gets such a realloc	-> "moved"
+ *	fail	the same with one that fails					-> "failed"
+ *	free	both are freed							-> "freed"
  *	quit	or end of file: the end, status 0
  */
 #include <pthread.h>
@@ -82,21 +83,24 @@ static void *recycle(void *arg)
 	return arg;
 }
 
-static void work(long n, size_t wanted)
-{
-	for (; n > 0; n--) {
-		void *a = je_malloc(GREAT), *b = je_malloc(GREAT), *c = je_realloc(a, wanted);
+static void *blocks[2];
 
-		if (!c != !wanted)
-			hurt("a realloc went wrong");
-		je_free(c ? c : a);
-		je_free(b);
-	}
+static void work(size_t wanted)
+{
+	void *moved;
+
+	blocks[0] = je_malloc(GREAT);
+	blocks[1] = je_malloc(GREAT);
+	moved = je_realloc(blocks[0], wanted);
+	if (!moved != !wanted)
+		hurt("a realloc went wrong");
+	if (moved)
+		blocks[0] = moved;
 }
 
 int main(void)
 {
-	const char *line, *rest;
+	const char *line;
 	pthread_t thread;
 
 	if (pthread_barrier_init(&freed, NULL, 2) || pthread_barrier_init(&recycled, NULL, 2) ||
@@ -104,12 +108,16 @@ int main(void)
 		hurt("no thread");
 	say("ready");
 	while ((line = hear()) && !after(line, "quit")) {
-		if ((rest = after(line, "move"))) {
-			work(atol(rest), GREAT);
+		if (after(line, "move")) {
+			work(GREAT);
 			say("moved");
-		} else if ((rest = after(line, "fail"))) {
-			work(atol(rest), 0);
+		} else if (after(line, "fail")) {
+			work(0);
 			say("failed");
+		} else if (after(line, "free")) {
+			je_free(blocks[0]);
+			je_free(blocks[1]);
+			say("freed");
 		} else {
 			hurt("unknown command %s", line);
 		}
