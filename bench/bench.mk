@@ -17,7 +17,7 @@ bench:
 	./setup.sh bench
 	$(STEP) all bench-programs
 	WORKLOADS="$(WORKLOADS)" COLUMNS="$(COLUMNS)" ROUNDS="$(ROUNDS)" SCALE="$(SCALE)" \
-		timeout --kill-after=15 900 bench/run.sh $(BUILD) $(PARTS)
+		timeout --kill-after=15 1500 bench/run.sh $(BUILD) $(PARTS)
 
 bench-programs: $(BENCH_PROGRAMS) $(BUILD)/bench/maps $(BUILD)/bench/records
 

@@ -6,7 +6,7 @@
 #
 #	WORKLOADS   which of them ("A A4")
 #	COLUMNS     which tools ("full heaptrack"); native is always there
-#	ROUNDS      how often, 3 by default; medians are shown, of the rounds' ratios
+#	ROUNDS      how often, 7 by default; medians are shown, of the rounds' ratios
 #	SCALE       divides the amount of work
 #
 # A cell whose first run fails shows "-", and the reason stands below the table.
@@ -188,7 +188,7 @@ speed_choose() {
 }
 
 bench_speed() {
-	local i workloads columns rounds=${ROUNDS:-3} scale=${SCALE:-1}
+	local i workloads columns rounds=${ROUNDS:-7} scale=${SCALE:-1}
 	speed_choose
 	for ((i = 0; i < rounds; i++)); do
 		speed_round "$i"

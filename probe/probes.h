@@ -39,7 +39,7 @@ struct heap_event {
 	u32 stack;  /* id given by the host: ALLOC, FAILED, REALLOC_DONE */
 	bool again; /* FREE: of the block that this thread freed last, maybe one function calling another */
 	bool next; /* FREE, with sampling: the thread has allocated nothing since its last sample */
-	bool settled; /* FREE, REALLOC_DONE, with sampling: the block's end is no matter for probes_block_gone */
+	bool settled; /* FREE, REALLOC_DONE, with sampling: the agent's filter is seen to; no probes_block_gone */
 	const char *stack_lost; /* why that is not the call's own stack; NULL: it is */
 	void *realloc; /* REALLOC_*: 64 bytes for the host, kept from BEGIN to the end of the call */
 };
@@ -184,7 +184,7 @@ struct ring_reader *probes_reader(const struct probes *probes);
 int probes_module_added(struct probes *probes, u32 id, u64 start, u64 end, struct err *err);
 void probes_publish(struct probes *probes);
 
-/* With sampling: a block that was recorded is off the books for good, and the event was not settled. */
+/* With sampling: a recorded block is off the books for good, by an event that is not settled. */
 void probes_block_gone(const struct probes *probes, u64 address);
 
 /* A number for a thread, the same for what it does at breakpoints and what the agent records of it. */

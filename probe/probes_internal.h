@@ -63,14 +63,16 @@ enum call_part probes_sample(const struct probes *probes, struct calls *calls, s
 /* A block is about to be recorded for a breakpoint: the agent must know that. */
 void probes_block_comes(const struct probes *probes, u64 address);
 
-/* The agent knows that the block at address is not recorded, whatever the books say that are not up to date. */
+/* The agent's filter has no block at address any more: it was freed, though the books may not know that yet. */
 bool probes_block_is_out(const struct probes *probes, u64 address);
 
 /*
- * A realloc of a recorded block, call->ptr, begins at a breakpoint, or was said to have failed, or not to
- * return. If it succeeds, the event is settled unless call->filtered.
+ * A realloc of a recorded block, call->ptr, begins at a breakpoint. Sets call->filtered; unless it is set,
+ * the event is settled if the realloc succeeds.
  */
 void probes_realloc_begins(const struct probes *probes, struct call *call);
+
+/* It has failed, or did not return: the block is on the books again, and in the agent's filter. */
 void probes_realloc_undone(const struct probes *probes, const struct call *call);
 
 /* The channel is there: the agent must know of all blocks recorded so far. */
