@@ -3,7 +3,7 @@
 #   make bench                        the measurements of README as one table; installs missing packages first
 #   make bench PARTS="speed memory"   some of them: speed, pause, memory, trap, report, ledger
 #   make bench PARTS=speed WORKLOADS="A C" COLUMNS="full heaptrack" ROUNDS=1 SCALE=10
-#                                     some cells of the speed table, once, a tenth of the work
+#                                     some cells of the speed table, once, a tenth of the work; by default 15 times a third
 #
 # Workloads: A A0 A4 B C D E, see bench/workloads.sh. Columns: native full sample trap heaptrack massif.
 
@@ -17,7 +17,7 @@ bench:
 	./setup.sh bench
 	$(STEP) all bench-programs
 	WORKLOADS="$(WORKLOADS)" COLUMNS="$(COLUMNS)" ROUNDS="$(ROUNDS)" SCALE="$(SCALE)" \
-		timeout --kill-after=15 1500 bench/run.sh $(BUILD) $(PARTS)
+		timeout --kill-after=15 2400 bench/run.sh $(BUILD) $(PARTS)
 
 bench-programs: $(BENCH_PROGRAMS) $(BUILD)/bench/maps $(BUILD)/bench/records
 

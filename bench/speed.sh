@@ -6,8 +6,9 @@
 #
 #	WORKLOADS   which of them ("A A4")
 #	COLUMNS     which tools ("full heaptrack"); native is always there
-#	ROUNDS      how often, 7 by default; medians are shown, of the rounds' ratios
-#	SCALE       divides the amount of work
+#	ROUNDS      how often, 15 by default; medians are shown, of the rounds' ratios
+#	SCALE       divides the amount of work, by 3 by default: many short rounds tell more than a few
+#	            long ones
 #
 # A cell whose first run fails shows "-", and the reason stands below the table.
 
@@ -188,7 +189,7 @@ speed_choose() {
 }
 
 bench_speed() {
-	local i workloads columns rounds=${ROUNDS:-7} scale=${SCALE:-1}
+	local i workloads columns rounds=${ROUNDS:-15} scale=${SCALE:-3}
 	speed_choose
 	for ((i = 0; i < rounds; i++)); do
 		speed_round "$i"

@@ -42,17 +42,16 @@ workload_unit() {
 	esac
 }
 
-# How many units of work: for all, for massif, and what stops are quick enough for. Many short runs say more than
-# a few long ones, since the machine's speed changes between them.
+# How many units of work: the whole, for massif, and what stops are quick enough for.
 workload_count() {
 	local counts
 	case $1 in
-	A | A0) counts=(3000000 1000000 20000) ;;
-	A4) counts=(1500000 400000 20000) ;;
+	A | A0) counts=(10000000 1000000 20000) ;;
+	A4) counts=(4000000 400000 20000) ;;
 	B) counts=(300000 30000 1000) ;;
-	C) counts=(50 15 1) ;;
-	D) counts=(500000 50000 3000) ;;
-	E) counts=(200 50 3) ;;
+	C) counts=(150 15 1) ;;
+	D) counts=(1500000 150000 3000) ;;
+	E) counts=(500 50 3) ;;
 	esac
 	case $2 in
 	trap) calc %d "$(at_least_one "${counts[2]}")" ;;
