@@ -38,9 +38,6 @@ enum agent_part {
 	AGENT_NOTHING,
 	AGENT_OLD, /* that a realloc has taken the old block away */
 	AGENT_NEW, /* the new block, and the old one if there is one in frame.block */
-	AGENT_PART = 3,
-	AGENT_SETTLES =
-		4, /* and the old one is to be taken out of the filter (agent/sample_filter.h) */
 };
 
 struct agent_frame {

@@ -310,8 +310,10 @@ START_TEST(recycled_during_a_realloc)
 	assert_probed(&m, &target, 3);
 	for (int i = 0; i < 4; i++) {
 		target_ask(&target, i % 2 ? "fail" : "move", i % 2 ? "failed" : "moved");
-		/* It has read all that has happened. */
-		json_decref(memattach_snapshot_and_read(&m));
+		/* Now memattach has read all that has happened. */
+		capture = memattach_snapshot_and_read(&m);
+		ck_assert_int_eq(capture_total(capture, "live_blocks"), 2);
+		json_decref(capture);
 		target_ask(&target, "free", "freed");
 	}
 	capture = memattach_stop_and_read(&m);

@@ -16,6 +16,8 @@
 /* So great that it is always sampled, and so small that it hardly ever is: no memory stands behind it. */
 #define GREAT ((size_t)1 << 40)
 #define SMALL 1
+/* And one that is refused. */
+#define TOO_GREAT (2 * GREAT)
 
 #define BLOCKS 8
 
@@ -57,7 +59,7 @@ NOINLINE void je_free(void *p)
 
 NOINLINE void *je_realloc(void *old, size_t size)
 {
-	void *p = size ? take() : NULL;
+	void *p = size < TOO_GREAT ? take() : NULL;
 
 	if (!p)
 		return NULL;
@@ -92,7 +94,7 @@ static void work(size_t wanted)
 	blocks[0] = je_malloc(GREAT);
 	blocks[1] = je_malloc(GREAT);
 	moved = je_realloc(blocks[0], wanted);
-	if (!moved != !wanted)
+	if (!moved != (wanted == TOO_GREAT))
 		hurt("a realloc went wrong");
 	if (moved)
 		blocks[0] = moved;
@@ -112,7 +114,7 @@ int main(void)
 			work(GREAT);
 			say("moved");
 		} else if (after(line, "fail")) {
-			work(0);
+			work(TOO_GREAT);
 			say("failed");
 		} else if (after(line, "free")) {
 			je_free(blocks[0]);
